@@ -1,0 +1,1 @@
+"""HunyuanPortrait for diffusers: animate a portrait with the face in a driving clip."""

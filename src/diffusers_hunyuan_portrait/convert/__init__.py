@@ -1,0 +1,1 @@
+"""Published checkpoints to a folder that `HunyuanPortraitPipeline.from_pretrained` loads."""

@@ -1,0 +1,158 @@
+"""Portrait and identity to image tokens: frozen DINOv2 with the ID-aware multi-scale adapters."""
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.utils import BaseOutput
+from torch import nn
+from torch.nn.functional import linear, relu
+from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+
+
+class ConvBranch(nn.Module):
+    """One scale of the adapter: a convolution with batch normalisation and relu."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
+        self.norm = nn.BatchNorm2d(out_channels, eps=1e-3)
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        return relu(self.norm(self.conv(feature_map)))
+
+
+class IDCrossAttention(nn.Module):
+    """Attention of the patches over the ID vector, and back to the adapter's width."""
+
+    def __init__(self, dim: int, width: int, num_heads: int, id_dim: int):
+        super().__init__()
+        self.image_proj = nn.Linear(dim, width)
+        self.id_proj = nn.Linear(id_dim, width)
+        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+        self.back_proj = nn.Linear(width, dim)
+
+    def forward(self, id_embedding: torch.Tensor) -> torch.Tensor:
+        """(B, id_dim) to (B, 1, dim), what every patch receives.
+
+        With the ID as the one key, softmax is 1 whatever the query: the result is the projected value, and
+        neither the patches nor the convolution branches can change it.
+        """
+        value_weight = self.attention.in_proj_weight.chunk(3)[2]
+        value_bias = self.attention.in_proj_bias.chunk(3)[2]
+        value = linear(self.id_proj(id_embedding), value_weight, value_bias)
+        return self.back_proj(self.attention.out_proj(value))[:, None]
+
+
+class IDAdapter(nn.Module):
+    """What an adapted block adds beside its MLP (paper, section 3.4).
+
+    The branches and the query of the cross-attention cannot act on the output (see `IDCrossAttention`); their
+    weights are kept, so that a checkpoint keeps all that it was published with.
+    """
+
+    def __init__(
+        self, hidden_size: int, dim: int, attention_width: int, num_heads: int, id_dim: int, num_prefix: int
+    ):
+        super().__init__()
+        self.num_prefix = num_prefix
+        self.down_proj = nn.Linear(hidden_size, dim)
+        self.branch_1x1 = ConvBranch(dim, dim // 2, 1)
+        self.branch_3x3 = nn.Sequential(ConvBranch(dim, dim // 16, 1), ConvBranch(dim // 16, dim // 4, 3))
+        self.branch_5x5 = nn.Sequential(ConvBranch(dim, dim // 16, 1), ConvBranch(dim // 16, dim // 4, 5))
+        self.cross_attention = IDCrossAttention(dim, attention_width, num_heads, id_dim)
+        self.up_proj = nn.Linear(dim, hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor, id_embedding: torch.Tensor) -> torch.Tensor:
+        down = relu(self.down_proj(hidden_states))  # (batch, class + registers + patches, dim)
+        prefix, patches = down[:, : self.num_prefix], down[:, self.num_prefix :]
+        # The published form puts the prefix beside the attention's result, then adds it all: it counts twice.
+        mixed = torch.cat([prefix * 2, patches + self.cross_attention(id_embedding)], dim=1)
+        return self.up_proj(mixed)
+
+
+@dataclass
+class IMAdapterOutput(BaseOutput):
+    """`image_tokens` (B, S, C) for the UNet; `hidden_states` (B, T, C), all tokens after the final norm."""
+
+    image_tokens: torch.Tensor
+    hidden_states: torch.Tensor
+
+
+class IMAdapter(ModelMixin, ConfigMixin):
+    """DINOv2 with registers as the frozen `backbone`, adapters in some of its blocks, and a token projection.
+
+    Args:
+        hidden_size, num_hidden_layers, num_attention_heads, mlp_ratio, patch_size, num_register_tokens,
+        layer_norm_eps: of the backbone.
+        image_size: side of the DINO image; the positions are stored for this size.
+        adapter_layers: the blocks that have an adapter, counted from 0.
+        adapter_dim, adapter_attention_dim, adapter_num_heads: sizes of an adapter.
+        adapter_scale: what an adapter's output is multiplied by.
+        id_dim: length of the ID vector.
+        num_image_tokens: how many tokens the projection gives.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        hidden_size: int = 1024,
+        num_hidden_layers: int = 24,
+        num_attention_heads: int = 16,
+        mlp_ratio: int = 4,
+        patch_size: int = 14,
+        image_size: int = 224,
+        num_register_tokens: int = 4,
+        layer_norm_eps: float = 1e-6,
+        adapter_layers: tuple[int, ...] = (3, 7, 11, 15, 19, 23),
+        adapter_dim: int = 384,
+        adapter_attention_dim: int = 256,
+        adapter_num_heads: int = 8,
+        adapter_scale: float = 0.2,
+        id_dim: int = 512,
+        num_image_tokens: int = 64,
+    ):
+        super().__init__()
+        self.backbone = Dinov2WithRegistersModel(
+            Dinov2WithRegistersConfig(
+                hidden_size=hidden_size,
+                num_hidden_layers=num_hidden_layers,
+                num_attention_heads=num_attention_heads,
+                mlp_ratio=mlp_ratio,
+                patch_size=patch_size,
+                image_size=image_size,
+                num_register_tokens=num_register_tokens,
+                layer_norm_eps=layer_norm_eps,
+            )
+        ).requires_grad_(False)
+        num_prefix = 1 + num_register_tokens
+        self.adapters = nn.ModuleDict(
+            {
+                str(layer): IDAdapter(
+                    hidden_size, adapter_dim, adapter_attention_dim, adapter_num_heads, id_dim, num_prefix
+                )
+                for layer in adapter_layers
+            }
+        )
+        num_tokens = num_prefix + (image_size // patch_size) ** 2
+        self.image_proj = nn.Linear(num_tokens, num_image_tokens)
+
+    def forward(
+        self, dino_image: torch.Tensor, id_embedding: torch.Tensor, return_dict: bool = True
+    ) -> IMAdapterOutput | tuple[torch.Tensor, torch.Tensor]:
+        """`dino_image` (B, 3, image_size, image_size), normalised; `id_embedding` (B, id_dim), unit norm or zeros."""
+        id_embedding = id_embedding.to(self.dtype)
+        hidden_states = self.backbone.embeddings(dino_image.to(self.dtype))  # (batch, tokens, channels)
+        for index, layer in enumerate(self.backbone.encoder.layer):
+            attended, _ = layer.attention(layer.norm1(hidden_states))
+            hidden_states = hidden_states + layer.layer_scale1(attended)
+            normed = layer.norm2(hidden_states)
+            update = layer.mlp(normed)
+            if str(index) in self.adapters:
+                adapted = self.adapters[str(index)](normed, id_embedding)
+                update = update + self.config.adapter_scale * adapted
+            hidden_states = hidden_states + layer.layer_scale2(update)
+        hidden_states = self.backbone.layernorm(hidden_states)
+        image_tokens = self.image_proj(hidden_states.transpose(1, 2)).transpose(1, 2)
+        return IMAdapterOutput(image_tokens, hidden_states) if return_dict else (image_tokens, hidden_states)

@@ -1,0 +1,107 @@
+"""The denoising network: Stable Video Diffusion's UNet with motion attention and pose features."""
+
+import functools
+
+import torch
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.unets.unet_spatio_temporal_condition import (
+    UNetSpatioTemporalConditionModel,
+    UNetSpatioTemporalConditionOutput,
+)
+from torch import nn
+
+from .attention import PortraitAttnProcessor, PortraitContext, PortraitTransformer
+
+
+class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
+    """Predicts v for a window of noisy latents, from image tokens, motion tokens and pose features.
+
+    Its config is that of diffusers' `UNetSpatioTemporalConditionModel`, whose blocks it is made of; every
+    cross-attention has a second pair of projections for the motion tokens (`PortraitCrossAttention`).
+    """
+
+    _supports_gradient_checkpointing = True
+    _repeated_blocks = ["BasicTransformerBlock", "TemporalBasicTransformerBlock", "SpatioTemporalResBlock"]  # noqa: RUF012
+
+    @functools.wraps(UNetSpatioTemporalConditionModel.__init__)  # the config is read from this signature
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for block in [*self.down_blocks, self.mid_block, *self.up_blocks]:
+            if getattr(block, "has_cross_attention", False):
+                block.attentions = nn.ModuleList(map(PortraitTransformer.in_place_of, block.attentions))
+
+    def set_default_attn_processor(self) -> None:
+        """Sets the processor that this network is made with on every attention."""
+        self.set_attn_processor(PortraitAttnProcessor())
+
+    def forward(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor | float,
+        encoder_hidden_states: torch.Tensor | None,
+        added_time_ids: torch.Tensor,
+        motion_hidden_states: torch.Tensor | None = None,
+        pose_features: torch.Tensor | None = None,
+        return_dict: bool = True,
+    ) -> UNetSpatioTemporalConditionOutput | tuple[torch.Tensor]:
+        """One prediction.
+
+        Args:
+            sample: (B, F, 8, h, w), noisy latents before image latents on the channel axis.
+            timestep: ¼ · ln σ, one number or one for each of the batch.
+            encoder_hidden_states: image tokens, (B, S, C) or (B, F, S, C); `None` leaves that attention out,
+                which is what zero tokens would give.
+            added_time_ids: (B, 3): frames a second, motion bucket, noise augmentation.
+            motion_hidden_states: motion tokens, (B, F, M, C); `None` leaves that attention out.
+            pose_features: (B, F, C0, h, w), or with axes of length 1 that broadcast; added after `conv_in`.
+            return_dict: `False` gives a plain tuple.
+
+        Returns:
+            v-prediction of shape (B, F, 4, h, w), as `.sample`.
+        """
+        batch_size, num_frames = sample.shape[:2]
+        emb = self._embed_time(timestep, added_time_ids, sample)
+        emb = emb.repeat_interleave(num_frames, dim=0, output_size=batch_size * num_frames)
+        context = PortraitContext.from_tokens(encoder_hidden_states, motion_hidden_states)
+        image_only_indicator = torch.zeros(batch_size, num_frames, dtype=sample.dtype, device=sample.device)
+
+        def through(block, hidden_states, **kwargs):
+            if getattr(block, "has_cross_attention", False):
+                kwargs["encoder_hidden_states"] = context
+            return block(
+                hidden_states=hidden_states, temb=emb, image_only_indicator=image_only_indicator, **kwargs
+            )
+
+        hidden_states = self.conv_in(sample.flatten(0, 1))  # (batch · frames, channels, h, w)
+        if pose_features is not None:
+            hidden_states = (hidden_states.unflatten(0, (batch_size, num_frames)) + pose_features).flatten(0, 1)
+
+        skips = [hidden_states]
+        for down_block in self.down_blocks:
+            hidden_states, block_skips = through(down_block, hidden_states)
+            skips.extend(block_skips)
+
+        hidden_states = through(self.mid_block, hidden_states)
+
+        for up_block in self.up_blocks:
+            num_skips = len(up_block.resnets)
+            skips, block_skips = skips[:-num_skips], skips[-num_skips:]
+            # Where sides are no multiple of all the halvings, each upsampling is told the size it must meet.
+            upsample_size = skips[-1].shape[2:] if skips else None
+            hidden_states = through(
+                up_block, hidden_states, res_hidden_states_tuple=tuple(block_skips), upsample_size=upsample_size
+            )
+
+        hidden_states = self.conv_out(self.conv_act(self.conv_norm_out(hidden_states)))
+        output = hidden_states.unflatten(0, (batch_size, num_frames))
+        return UNetSpatioTemporalConditionOutput(sample=output) if return_dict else (output,)
+
+    def _embed_time(self, timestep, added_time_ids: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """Noise level and added ids as one embedding, (B, 4 · C0)."""
+        batch_size = sample.shape[0]
+        if not torch.is_tensor(timestep):
+            timestep = torch.tensor(timestep, dtype=torch.float32, device=sample.device)
+        timestep = timestep.to(sample.device).expand(batch_size)
+        emb = self.time_embedding(self.time_proj(timestep).to(sample.dtype))
+        added = self.add_time_proj(added_time_ids.flatten()).reshape(batch_size, -1)
+        return emb + self.add_embedding(added.to(sample.dtype))
