@@ -77,7 +77,11 @@ def _resnet_rules(prefix: str, norm: str, shortcut: str) -> list[Rule]:
     return [
         (r"stem\.0\.(\w+)", prefix + ".conv1.{0}", AS_IT_IS),
         (r"stem\.1\.(\w+)", prefix + f".{norm}1." + "{0}", AS_IT_IS),
-        (r"stages\.(\d)\.(\d)\.convs\.(\d)\.0\.(\w+)", prefix + ".layer{0:next}.{1}.conv{2:next}.{3}", AS_IT_IS),
+        (
+            r"stages\.(\d)\.(\d)\.convs\.(\d)\.0\.(\w+)",
+            prefix + ".layer{0:next}.{1}.conv{2:next}.{3}",
+            AS_IT_IS,
+        ),
         (
             r"stages\.(\d)\.(\d)\.convs\.(\d)\.1\.(\w+)",
             prefix + ".layer{0:next}.{1}." + norm + "{2:next}.{3}",
@@ -136,7 +140,11 @@ _ADAPTER_RULES: list[Rule] = [
     (r"(\d+)\.branch_3x3\.(\d)\.norm\.(\w+)", "blocks.{0}.adapter.branch2.{1}.bn.{2}", AS_IT_IS),
     (r"(\d+)\.branch_5x5\.(\d)\.conv\.(\w+)", "blocks.{0}.adapter.branch3.{1}.conv.{2}", AS_IT_IS),
     (r"(\d+)\.branch_5x5\.(\d)\.norm\.(\w+)", "blocks.{0}.adapter.branch3.{1}.bn.{2}", AS_IT_IS),
-    (r"(\d+)\.cross_attention\.attention\.(.+)", "blocks.{0}.adapter.cross_attn.multihead_attn.{1}", AS_IT_IS),
+    (
+        r"(\d+)\.cross_attention\.attention\.(.+)",
+        "blocks.{0}.adapter.cross_attn.multihead_attn.{1}",
+        AS_IT_IS,
+    ),
     (r"(\d+)\.cross_attention\.(\w+_proj)\.(\w+)", "blocks.{0}.adapter.cross_attn.{1}.{2}", AS_IT_IS),
 ]
 
@@ -148,8 +156,16 @@ _UNET_RULES: list[Rule] = [
 # Each component's parts: the beginning of our keys, the published file, and the rules for the rest of the key.
 LAYOUT: dict[str, list[tuple[str, str, list[Rule]]]] = {
     "motion_extractor": [
-        ("expression_encoder.", "expression.pth", _resnet_rules("resnet50", norm="gn", shortcut="downsample")),
-        ("head_pose_encoder.", "headpose.pth", _resnet_rules("head_pose_net", norm="bn", shortcut="shortcut")),
+        (
+            "expression_encoder.",
+            "expression.pth",
+            _resnet_rules("resnet50", norm="gn", shortcut="downsample"),
+        ),
+        (
+            "head_pose_encoder.",
+            "headpose.pth",
+            _resnet_rules("head_pose_net", norm="bn", shortcut="shortcut"),
+        ),
         ("refiner.", "motion_proj.pth", _REFINER_RULES),
     ],
     "im_adapter": [

@@ -12,7 +12,9 @@ from torch.nn.functional import layer_norm, relu, silu
 INTENSITY_LEVELS = 128  # of head motion and of expression each; the paper speaks of 64
 
 
-def _normalised_conv(in_channels: int, out_channels: int, kernel: int, stride: int, groups: int) -> nn.Sequential:
+def _normalised_conv(
+    in_channels: int, out_channels: int, kernel: int, stride: int, groups: int
+) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
         nn.GroupNorm(groups, out_channels, eps=1e-5),
@@ -46,9 +48,7 @@ class ResidualBlock(nn.Module):
 class GroupNormResNet(nn.Module):
     """A ResNet with group normalisation; (B, 3, H, W) to (B, out_features)."""
 
-    def __init__(
-        self, depths: tuple[int, ...], width: int, groups: int, bottleneck: bool, out_features: int
-    ):
+    def __init__(self, depths: tuple[int, ...], width: int, groups: int, bottleneck: bool, out_features: int):
         super().__init__()
         self.stem = _normalised_conv(3, width, 7, 2, groups)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
@@ -187,7 +187,9 @@ class MotionExtractor(ModelMixin, ConfigMixin):
         refined_dim: int = 1018,
     ):
         super().__init__()
-        self.expression_encoder = GroupNormResNet(expression_depths, expression_width, 1, True, expression_dim)
+        self.expression_encoder = GroupNormResNet(
+            expression_depths, expression_width, 1, True, expression_dim
+        )
         self.head_pose_encoder = GroupNormResNet(
             head_pose_depths, head_pose_width, head_pose_groups, False, 6
         )

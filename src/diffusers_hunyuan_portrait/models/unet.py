@@ -74,7 +74,9 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
 
         hidden_states = self.conv_in(sample.flatten(0, 1))  # (batch · frames, channels, h, w)
         if pose_features is not None:
-            hidden_states = (hidden_states.unflatten(0, (batch_size, num_frames)) + pose_features).flatten(0, 1)
+            hidden_states = (hidden_states.unflatten(0, (batch_size, num_frames)) + pose_features).flatten(
+                0, 1
+            )
 
         skips = [hidden_states]
         for down_block in self.down_blocks:
@@ -89,7 +91,10 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
             # Where sides are no multiple of all the halvings, each upsampling is told the size it must meet.
             upsample_size = skips[-1].shape[2:] if skips else None
             hidden_states = through(
-                up_block, hidden_states, res_hidden_states_tuple=tuple(block_skips), upsample_size=upsample_size
+                up_block,
+                hidden_states,
+                res_hidden_states_tuple=tuple(block_skips),
+                upsample_size=upsample_size,
             )
 
         hidden_states = self.conv_out(self.conv_act(self.conv_norm_out(hidden_states)))

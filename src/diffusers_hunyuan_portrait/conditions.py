@@ -1,0 +1,51 @@
+"""`PortraitConditions`: everything that one run of the pipeline is conditioned on."""
+
+from dataclasses import dataclass
+
+import torch
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class PortraitConditions:
+    """What is generated from: a portrait, an identity and a motion, as tensors.
+
+    Args:
+        portrait: (1, 3, H, W) in [-1, 1]; H and W are the size of the pictures made.
+        dino_image: (1, 3, 224, 224), normalised by ImageNet's mean and deviation.
+        id_embedding: (1, 512), unit norm, or zeros where there is no identity.
+        motion_tokens: (1, F, N, C), padding frames included; may stay on the CPU.
+        pose_images: (1, 3, F, H, W) in [0, 1], or `None` for black, as the released weights expect.
+        pad_frames: how many of the F at each end are padding, to be dropped.
+        portrait_box: x1, y1, x2, y2 of the portrait in the picture it was cut from, for pasting back.
+
+    Raises:
+        UserError: a shape does not fit the others.
+    """
+
+    portrait: torch.Tensor
+    dino_image: torch.Tensor
+    id_embedding: torch.Tensor
+    motion_tokens: torch.Tensor
+    pose_images: torch.Tensor | None = None
+    pad_frames: int = 0
+    portrait_box: tuple[int, int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name, axes in {"portrait": 4, "dino_image": 4, "id_embedding": 2, "motion_tokens": 4}.items():
+            shape = tuple(getattr(self, name).shape)
+            if len(shape) != axes or shape[0] != 1:
+                raise UserError(f"`{name}` has shape {shape}; it needs {axes} axes, the first of length 1.")
+        if self.pad_frames < 0 or 2 * self.pad_frames >= self.num_frames:
+            raise UserError(
+                f"`pad_frames` is {self.pad_frames} at each end, which leaves none of {self.num_frames} frames."
+            )
+        expected = (1, 3, self.num_frames, *self.portrait.shape[-2:])
+        if self.pose_images is not None and tuple(self.pose_images.shape) != expected:
+            raise UserError(f"`pose_images` has shape {tuple(self.pose_images.shape)}; {expected} is needed.")
+
+    @property
+    def num_frames(self) -> int:
+        """F, padding frames included."""
+        return self.motion_tokens.shape[1]

@@ -1,0 +1,722 @@
+"""`HunyuanPortraitPipeline`: from a portrait and a driving clip, or from ready conditions, to video frames."""
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import PIL.Image
+import torch
+from diffusers import AutoencoderKLTemporalDecoder, DiffusionPipeline, ModelMixin, SchedulerMixin
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.utils import BaseOutput, logging
+from diffusers.utils.torch_utils import randn_tensor
+
+from .conditions import PortraitConditions
+from .errors import UserError
+from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
+from .sampling import accumulate_window, branch_weights, count_entries, guidance_schedule, window_frames
+
+if TYPE_CHECKING:
+    from .face import Detector
+
+logger = logging.get_logger(__name__)
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+MOTION_CHUNK = 25  # frames whose motion intensity is taken together; the released weights were trained so
+PAD_FRAMES = 15  # at each end of a clip, generated and dropped
+# A clip is stepped this many frames at a time, so that a scheduler's temporaries do not grow with it.
+SCHEDULER_SLICE = 256
+
+Guidance = float | tuple[float, float]
+
+
+class Progress(Protocol):
+    """Told how far a stage has come: `stage` is "detect", "denoise" or "decode"; `total` may be unknown."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None: ...
+
+
+def _no_progress(stage: str, done: int, total: int | None) -> None:
+    pass
+
+
+@dataclass
+class HunyuanPortraitPipelineOutput(BaseOutput):
+    """`frames`, as `output_type` says.
+
+    "pil": a list with one list of PIL images; "np": (1, F, H, W, 3) in [0, 1]; "pt": (1, F, 3, H, W) in [0, 1];
+    all without the padding. "latent": (1, F, 4, h, w) with the padding, as `decode_frames` takes it.
+    """
+
+    frames: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
+
+
+class HunyuanPortraitPipeline(DiffusionPipeline):
+    """Animates a portrait with the motion of the face in a driving clip (HunyuanPortrait, CVPR 2025).
+
+    Args:
+        im_adapter: portrait and identity to image tokens.
+        motion_extractor: face crops to motion tokens.
+        pose_guider: pose pictures to features.
+        unet: the denoising network.
+        vae: Stable Video Diffusion's autoencoder.
+        scheduler: any scheduler that predicts v; the released weights go with SVD's Euler scheduler.
+        id_encoder: optional, from (B, 3, 112, 112) to (B, 512). Without it the ONNX model that conversion
+            stores beside the components is used, where there is one.
+        resolution: side of the pictures made, unless `height` and `width` say otherwise.
+    """
+
+    model_cpu_offload_seq = "motion_extractor->id_encoder->im_adapter->pose_guider->unet->vae"
+    _optional_components = ["id_encoder"]  # noqa: RUF012
+    _callback_tensor_inputs = ["latents"]  # noqa: RUF012
+    _lora_loadable_modules = ["unet"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        im_adapter: IMAdapter,
+        motion_extractor: MotionExtractor,
+        pose_guider: PoseGuider,
+        unet: HunyuanPortraitUNet,
+        vae: AutoencoderKLTemporalDecoder,
+        scheduler: SchedulerMixin,
+        id_encoder: ModelMixin | None = None,
+        resolution: int = 512,
+    ):
+        super().__init__()
+        self.register_modules(
+            im_adapter=im_adapter,
+            motion_extractor=motion_extractor,
+            pose_guider=pose_guider,
+            unet=unet,
+            vae=vae,
+            scheduler=scheduler,
+            id_encoder=id_encoder,
+        )
+        self.register_to_config(resolution=resolution)
+        for network in (im_adapter, motion_extractor, pose_guider, unet, vae, id_encoder):
+            if network is not None:
+                network.eval()
+        self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8
+        self._interrupt = False
+        self._num_timesteps = 0
+
+    @property
+    def interrupt(self) -> bool:
+        """Set to stop: looked at before every call of the UNet and the VAE. A new call resets it."""
+        return self._interrupt
+
+    @interrupt.setter
+    def interrupt(self, value: bool) -> None:
+        self._interrupt = value
+
+    @property
+    def num_timesteps(self) -> int:
+        """Steps of the last run."""
+        return self._num_timesteps
+
+    # -- The run ---------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Any = None,
+        driving_video: Any = None,
+        *,
+        conditions: PortraitConditions | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        detector: "Detector | str" = "auto",
+        num_inference_steps: int = 25,
+        appearance_guidance_scale: Guidance = 2.0,
+        motion_guidance_scale: Guidance = 2.0,
+        window_size: int = 25,
+        window_overlap: int = 3,
+        window_shift: int = 3,
+        strength: float = 1.0,
+        fps: float = 12.5,
+        motion_bucket_id: int = 0,
+        noise_aug_strength: float = 0.0,
+        decode_chunk_size: int = 8,
+        generator: torch.Generator | None = None,
+        latents: torch.Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[["HunyuanPortraitPipeline", int, torch.Tensor, dict], dict]
+        | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        on_progress: Progress | None = None,
+    ) -> HunyuanPortraitPipelineOutput | tuple:
+        """Makes the video.
+
+        Args:
+            image: the portrait: PIL image, (H, W, 3) uint8 array, or path.
+            driving_video: path, list of PIL images, or (F, H, W, 3) uint8 array.
+            conditions: instead of the two, what `prepare_conditions` made of them.
+            height, width: size of the pictures, multiples of 8; the config's `resolution` by default.
+            detector: what finds the faces: a name for `face.load_detector`, or any object with its `detect`.
+            num_inference_steps: denoising steps.
+            appearance_guidance_scale: how strongly the portrait is followed; (first step, last step) changes
+                linearly. With both scales equal a step takes two UNet calls a window, with both 1 one.
+            motion_guidance_scale: the same for the driving motion.
+            window_size: frames the UNet sees at a time.
+            window_overlap: frames that neighbouring windows share; less than `window_size`.
+            window_shift: frames the windows move at each step.
+            strength: below 1, starts this much of the steps before the end, from a portrait less noised.
+            fps, motion_bucket_id: what Stable Video Diffusion is told of the clip.
+            noise_aug_strength: noise added to the portrait that fills the image-latent channels.
+            decode_chunk_size: frames the VAE decodes at a time. It sees them as one clip, so another number
+                gives slightly other pictures; 8 is what the released weights are shown with.
+            generator: makes the run repeatable.
+            latents: unit noise, (1, F, 4, h, w), instead of drawing it.
+            output_type: "pil", "np", "pt" or "latent"; see `HunyuanPortraitPipelineOutput`.
+            return_dict: `False` gives a plain tuple.
+            callback_on_step_end: called as diffusers does, `(pipe, step, timestep, tensors) -> tensors`.
+            callback_on_step_end_tensor_inputs: which tensors it is given; only "latents".
+            on_progress: told how far the run is; a progress bar is shown where it is `None`.
+
+        Raises:
+            UserError: an argument is out of range, or no face was found.
+        """
+        # 0. Check everything that can be checked before any work
+        self._check_settings(
+            num_inference_steps, strength, window_size, window_overlap, window_shift, decode_chunk_size
+        )
+        self._check_guidance(appearance_guidance_scale, motion_guidance_scale, fps, noise_aug_strength)
+        self._check_outputs(output_type, callback_on_step_end_tensor_inputs)
+        self._interrupt = False
+
+        # 1. From image and clip to conditions, unless they are given
+        if conditions is None:
+            if image is None or driving_video is None:
+                raise UserError("Give `image` and `driving_video`, or ready `conditions`.")
+            conditions = self.prepare_conditions(
+                image, driving_video, height=height, width=width, detector=detector, on_progress=on_progress
+            )
+        elif image is not None or driving_video is not None:
+            raise UserError("Give either `image` and `driving_video`, or `conditions`, not both.")
+        self._check_conditions(conditions)
+        device, num_frames = self._execution_device, conditions.num_frames
+
+        # 2. Encode the portrait: as image latents (unscaled), as start of the sampling (scaled), as tokens
+        shape = (1, num_frames, self.vae.config.latent_channels, *self._latent_size(conditions.portrait))
+        noise = self._prepare_noise(shape, latents, generator)
+        image_latents, start = self._encode_portrait(conditions.portrait, noise_aug_strength, generator)
+        image_tokens = self.encode_image(conditions.dino_image, conditions.id_embedding).to(self.unet.dtype)
+        black_pose = self._encode_black_pose(conditions.portrait) if conditions.pose_images is None else None
+        added_time_ids = torch.tensor(
+            [[fps, motion_bucket_id, noise_aug_strength]], dtype=self.unet.dtype, device=device
+        )
+
+        # 3. Schedule: the steps that `strength` leaves, and the guidance of each
+        self.scheduler.set_timesteps(num_inference_steps, device=device)
+        first_step = num_inference_steps - int(num_inference_steps * strength)
+        self.scheduler.set_begin_index(first_step)
+        timesteps = self.scheduler.timesteps[first_step:]
+        self._num_timesteps = len(timesteps)
+        appearance_scales = guidance_schedule(appearance_guidance_scale, len(timesteps))
+        motion_scales = guidance_schedule(motion_guidance_scale, len(timesteps))
+
+        # 4. Start from the portrait under noise, in every frame
+        latents = self.scheduler.add_noise(start, noise, timesteps[:1])
+        del noise
+        slices = [slice(i, i + SCHEDULER_SLICE) for i in range(0, num_frames, SCHEDULER_SLICE)]
+        # Schedulers may remember earlier steps, so each slice of a long clip has its own.
+        schedulers = [self.scheduler, *(copy.deepcopy(self.scheduler) for _ in slices[1:])]
+        step_options = self._step_options(generator)
+        prediction = torch.zeros_like(latents)  # (1, frames, 4, h, w), float32 as the latents are
+
+        # 5. Denoise: at each step, the mean of all windows' predictions takes one scheduler step
+        num_windows = math.ceil(num_frames / (window_size - window_overlap))
+        report = self._progress_reporter(on_progress, "denoise", len(timesteps) * num_windows)
+        for step, timestep in enumerate(timesteps):
+            weights = branch_weights(appearance_scales[step], motion_scales[step])
+            windows = window_frames(num_frames, window_size, window_overlap, window_shift, step)
+            prediction.zero_()
+            for frames in windows:
+                sample = self.scheduler.scale_model_input(latents[:, frames.to(device)], timestep)
+                window_prediction = self._predict_window(
+                    sample.to(self.unet.dtype),
+                    timestep.to(self.unet.dtype),
+                    image_tokens,
+                    conditions.motion_tokens[:, frames.to(conditions.motion_tokens.device)].to(
+                        device, self.unet.dtype
+                    ),
+                    image_latents,
+                    black_pose
+                    if black_pose is not None
+                    else self._encode_pose(conditions.pose_images, frames),
+                    added_time_ids,
+                    weights,
+                )
+                if window_prediction is None:
+                    break
+                accumulate_window(prediction, window_prediction, frames)
+                report()
+            if self.interrupt:
+                break  # the latents stay those of the last whole step
+            prediction /= count_entries(windows, num_frames).to(device).view(-1, 1, 1, 1)
+            for scheduler, part in zip(schedulers, slices, strict=True):
+                latents[:, part] = scheduler.step(
+                    prediction[:, part], timestep, latents[:, part], **step_options
+                ).prev_sample
+            if callback_on_step_end is not None:
+                changed = callback_on_step_end(self, step, timestep, {"latents": latents})
+                latents = changed.pop("latents", latents) if changed else latents
+
+        # 6. Decode, unless latents are asked for
+        if output_type == "latent":
+            frames_out: Any = latents
+        else:
+            chunks = self.decode_frames(
+                latents, decode_chunk_size, conditions.pad_frames, on_progress=on_progress
+            )
+            frames_out = _collect(chunks, output_type, conditions.portrait.shape[-2:])
+        self.maybe_free_model_hooks()
+        return HunyuanPortraitPipelineOutput(frames=frames_out) if return_dict else (frames_out,)
+
+    def _predict_window(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        image_tokens: torch.Tensor,
+        motion_tokens: torch.Tensor,
+        image_latents: torch.Tensor,
+        pose_features: torch.Tensor,
+        added_time_ids: torch.Tensor,
+        weights: tuple[float, float, float],
+    ) -> torch.Tensor | None:
+        """The guided prediction of one window in float32, or `None` where the run is interrupted.
+
+        Only branches with a weight are run. What is zero in a branch is left out of it: an attention over
+        zero tokens gives zero, as its projections have no bias.
+        """
+        image_latents = image_latents.expand(-1, sample.shape[1], -1, -1, -1)
+        branches = [
+            (torch.zeros_like(image_latents), None, None),
+            (image_latents, image_tokens, None),
+            (image_latents, image_tokens, motion_tokens),
+        ]
+        guided = torch.zeros_like(sample, dtype=torch.float32)
+        for weight, (branch_latents, branch_image, branch_motion) in zip(weights, branches, strict=True):
+            if weight == 0:
+                continue
+            if self.interrupt:
+                return None
+            prediction = self.unet(
+                torch.cat([sample, branch_latents], dim=2),
+                timestep,
+                branch_image,
+                added_time_ids,
+                motion_hidden_states=branch_motion,
+                pose_features=pose_features,
+                return_dict=False,
+            )[0]
+            guided += weight * prediction.float()
+        return guided
+
+    # -- Conditions ------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def prepare_conditions(
+        self,
+        image: Any,
+        driving_video: Any,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        detector: "Detector | str" = "auto",
+        pad_frames: int = PAD_FRAMES,
+        on_progress: Progress | None = None,
+    ) -> PortraitConditions:
+        """Finds the faces in `image` and `driving_video` and encodes what they show.
+
+        Frames are read one at a time, and only their motion tokens are kept. Where the face is lost for a
+        while, the last motion seen is held, and a warning names the frames.
+
+        Args:
+            image, driving_video, height, width, detector, on_progress: as in the call.
+            pad_frames: frames added at each end, to fade the motion in and out, and dropped after decoding.
+
+        Raises:
+            NoFaceError: there is no face in the portrait, or in none of the frames.
+            UnreadableMediaError: a file cannot be read.
+        """
+        from . import face, media  # here, so that ready conditions need neither
+
+        height, width = height or self.config.resolution, width or self.config.resolution
+        self._check_size(height, width)
+        if isinstance(detector, str):
+            detector = face.load_detector(detector)
+        picture = media.read_image(image)
+        clip = media.open_frames(driving_video)
+        cut = face.crop_portrait(picture, detector, dino_size=self.im_adapter.config.image_size)
+        portrait = _resize_portrait(picture, cut, height, width)  # (H, W, 3), uint8
+
+        lost: list[int] = []
+        report = on_progress or _no_progress
+
+        def followed() -> Iterator["face.DrivingFrame"]:
+            for index, frame in enumerate(face.follow_driving(clip, detector)):
+                if not frame.seen:
+                    lost.append(index)
+                report("detect", index + 1, clip.frame_count)
+                yield frame
+
+        tokens = self._encode_motion_chunks(
+            _crop_chunks(followed(), MOTION_CHUNK), clip.frame_count, pad_frames
+        )
+        if lost:
+            logger.warning(
+                f"No face was found in {len(lost)} of {tokens.shape[1] - 2 * pad_frames} driving frames: "
+                f"{_name_ranges(lost)} (counted from 0). The portrait holds the last motion seen there."
+            )
+        return PortraitConditions(
+            portrait=torch.from_numpy(portrait).permute(2, 0, 1)[None].float() / 127.5 - 1,
+            dino_image=cut.dino_image,
+            id_embedding=self._encode_identity(cut.arcface_image),
+            motion_tokens=tokens,
+            pad_frames=pad_frames,
+            portrait_box=tuple(cut.box),
+        )
+
+    @torch.no_grad()
+    def encode_image(self, dino_image: torch.Tensor, id_embedding: torch.Tensor) -> torch.Tensor:
+        """(1, 3, 224, 224), normalised, and (1, 512) to image tokens, (1, 64, 1024)."""
+        device = self._execution_device
+        return self.im_adapter(dino_image.to(device), id_embedding.to(device)).image_tokens
+
+    @torch.no_grad()
+    def encode_motion(
+        self,
+        face_crops: torch.Tensor,
+        pose_crops: torch.Tensor,
+        landmarks: torch.Tensor | np.ndarray,
+        chunk_size: int = MOTION_CHUNK,
+        pad_frames: int = PAD_FRAMES,
+    ) -> torch.Tensor:
+        """Crops to motion tokens, padding included.
+
+        Args:
+            face_crops, pose_crops: (F, 3, 256, 256) in [0, 1].
+            landmarks: (F, 5, 2) in pixels of the driving frames, for the intensity.
+            chunk_size: frames whose intensity is taken together.
+            pad_frames: frames added at each end: the first frame's tokens times i / pad_frames, and the
+                last's times 1 - i / pad_frames.
+
+        Returns:
+            (1, F + 2 · pad_frames, 64, 1024) on the CPU, in the UNet's type.
+        """
+        num_frames = len(face_crops)
+        if not num_frames == len(pose_crops) == len(landmarks):
+            raise UserError(
+                "`face_crops`, `pose_crops` and `landmarks` must have as many frames as each other, but have "
+                f"{num_frames}, {len(pose_crops)} and {len(landmarks)}."
+            )
+        parts = [slice(i, i + chunk_size) for i in range(0, num_frames, chunk_size)]
+        chunks = ((face_crops[part], pose_crops[part], landmarks[part]) for part in parts)
+        return self._encode_motion_chunks(chunks, num_frames, pad_frames)
+
+    def _encode_motion_chunks(
+        self, chunks: Iterable[tuple], expected_frames: int, pad_frames: int
+    ) -> torch.Tensor:
+        """Motion tokens of all chunks (face crops, pose crops, landmarks), padded.
+
+        They are written straight into one tensor of `expected_frames`, which memory is taken for only as it is
+        filled; a clip that turns out otherwise is cut or extended.
+        """
+        from .face import intensity_levels
+
+        device, config = self._execution_device, self.motion_extractor.config
+        shape = (config.num_memories, config.refined_dim + 6)
+        tokens = torch.empty((expected_frames + 2 * pad_frames, *shape), dtype=self.unet.dtype)
+        end = pad_frames
+        for face_crops, pose_crops, landmarks in chunks:
+            head_level, expression_level = intensity_levels(landmarks)
+            part = self.motion_extractor(
+                face_crops.to(device), pose_crops.to(device), head_level, expression_level
+            ).motion_tokens
+            missing = end + len(part) + pad_frames - len(tokens)
+            if missing > 0:
+                tokens = torch.cat([tokens, tokens.new_empty((missing, *shape))])
+            tokens[end : end + len(part)] = part.to(tokens)
+            end += len(part)
+        tokens = tokens[: end + pad_frames]
+        if pad_frames:
+            ramp = torch.arange(pad_frames, dtype=torch.float32).view(-1, 1, 1) / pad_frames
+            tokens[:pad_frames] = (tokens[pad_frames].float() * ramp).to(tokens.dtype)
+            tokens[end:] = (tokens[end - 1].float() * (1 - ramp)).to(tokens.dtype)
+        return tokens[None]
+
+    def _encode_identity(self, arcface_image: np.ndarray) -> torch.Tensor:
+        """The portrait's ID vector, (1, 512) of unit norm; zeros, with a warning, where nothing can make it."""
+        if self.id_encoder is not None:
+            pixels = torch.from_numpy(arcface_image).permute(2, 0, 1)[None]
+            vector = self.id_encoder(pixels.to(self._execution_device, self.id_encoder.dtype))
+            vector = vector[0] if isinstance(vector, (tuple, BaseOutput)) else vector
+            return torch.nn.functional.normalize(vector.float().cpu())
+        path = self.id_model_path
+        if path is None:
+            reason = "this model has no ID encoder (convert it with --arcface)"
+        else:
+            from .face import identity
+
+            try:
+                return identity.IdEncoder(path)(arcface_image)
+            except identity.MissingRuntimeError as error:
+                reason = str(error)
+        logger.warning(f"The ID vector is left at zeros, which may cost likeness: {reason}")
+        return torch.zeros(1, self.im_adapter.config.id_dim)
+
+    @property
+    def id_model_path(self) -> Path | None:
+        """The ONNX ID encoder in the folder that this pipeline was loaded from, where there is one."""
+        path = Path(self.config.get("_name_or_path") or "") / "id_encoder" / "arcface.onnx"
+        return path if path.is_file() else None
+
+    # -- Encoding and decoding -------------------------------------------------------------------------------
+
+    def _encode_portrait(
+        self, portrait: torch.Tensor, noise_aug_strength: float, generator: torch.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The portrait's latents as (1, 1, 4, h, w): unscaled in the UNet's type, and scaled in float32.
+
+        The VAE encodes in float32 whatever it decodes in, as the released weights were used. The noise
+        augmentation goes into the first only.
+        """
+        portrait = portrait.to(self._execution_device, torch.float32)
+        with _in_float32(self.vae):
+            clean = self.vae.encode(portrait).latent_dist.mode()
+            augmented = clean
+            if noise_aug_strength > 0:
+                noise = randn_tensor(portrait.shape, generator=generator, device=portrait.device)
+                augmented = self.vae.encode(portrait + noise_aug_strength * noise).latent_dist.mode()
+        return augmented[:, None].to(self.unet.dtype), clean[:, None] * self.vae.config.scaling_factor
+
+    def _encode_pose(self, pose_images: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """Pose features of a window, (1, window, C, h, w)."""
+        pose = pose_images[:, :, frames.to(pose_images.device)].to(self._execution_device)
+        return self.pose_guider(pose).sample.transpose(1, 2).to(self.unet.dtype)
+
+    def _encode_black_pose(self, portrait: torch.Tensor) -> torch.Tensor:
+        """The features that a black pose picture has in every frame, (1, 1, C, h, w)."""
+        return self._encode_pose(torch.zeros(1, 3, 1, *portrait.shape[-2:]), torch.zeros(1, dtype=torch.long))
+
+    @torch.no_grad()
+    def decode_frames(
+        self,
+        latents: torch.Tensor,
+        decode_chunk_size: int = 8,
+        pad_frames: int = 0,
+        on_progress: Progress | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Decodes latents chunk by chunk.
+
+        Chunks are counted from the first padded frame, as the VAE mixes what is in one; those that hold
+        nothing but padding are left out.
+
+        Args:
+            latents: (1, F, 4, h, w), padding included.
+            decode_chunk_size: frames decoded at a time.
+            pad_frames: frames dropped at each end.
+            on_progress: told the frames decoded.
+
+        Yields:
+            (n, 3, H, W) in [0, 1], float32, on the device.
+        """
+        first, last = pad_frames, latents.shape[1] - pad_frames
+        report = on_progress or _no_progress
+        for start in range(0, last, decode_chunk_size):
+            chunk = latents[0, start : start + decode_chunk_size]
+            if start + len(chunk) <= first:
+                continue
+            if self.interrupt:
+                break
+            chunk = chunk.to(self._execution_device) / self.vae.config.scaling_factor
+            pictures = self.vae.decode(chunk.to(self.vae.dtype), num_frames=len(chunk)).sample
+            kept = pictures[max(first - start, 0) : last - start].float()
+            report("decode", min(start + len(chunk), last) - first, last - first)
+            yield (kept / 2 + 0.5).clamp(0, 1)
+        self.maybe_free_model_hooks()
+
+    # -- Small parts -----------------------------------------------------------------------------------------
+
+    def _latent_size(self, portrait: torch.Tensor) -> tuple[int, int]:
+        return portrait.shape[-2] // self.vae_scale_factor, portrait.shape[-1] // self.vae_scale_factor
+
+    def _prepare_noise(
+        self, shape: tuple[int, ...], latents: torch.Tensor | None, generator: torch.Generator | None
+    ) -> torch.Tensor:
+        """Unit noise in float32: sampling keeps its latents in it whatever the networks run in."""
+        if latents is None:
+            return randn_tensor(
+                shape, generator=generator, device=self._execution_device, dtype=torch.float32
+            )
+        if tuple(latents.shape) != shape:
+            raise UserError(f"`latents` has shape {tuple(latents.shape)}; {shape} is needed.")
+        return latents.to(self._execution_device, torch.float32)
+
+    def _step_options(self, generator: torch.Generator | None) -> dict[str, Any]:
+        accepted = inspect.signature(self.scheduler.step).parameters
+        return {"generator": generator} if "generator" in accepted else {}
+
+    def _progress_reporter(self, on_progress: Progress | None, stage: str, total: int) -> Callable[[], None]:
+        """A function to call once for each of `total` parts done."""
+        bar = self.progress_bar(total=total) if on_progress is None else None
+        done = 0
+
+        def report() -> None:
+            nonlocal done
+            done += 1
+            if on_progress is not None:
+                on_progress(stage, done, total)
+            elif bar is not None:
+                bar.update()
+                if done == total:
+                    bar.close()
+
+        return report
+
+    # -- Checks ----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_settings(
+        num_inference_steps: int,
+        strength: float,
+        window_size: int,
+        window_overlap: int,
+        window_shift: int,
+        decode_chunk_size: int,
+    ) -> None:
+        for name, value in {
+            "num_inference_steps": num_inference_steps,
+            "window_size": window_size,
+            "decode_chunk_size": decode_chunk_size,
+        }.items():
+            if value < 1:
+                raise UserError(f"`{name}` is {value}; it must be at least 1.")
+        for name, value in {"window_overlap": window_overlap, "window_shift": window_shift}.items():
+            if value < 0:
+                raise UserError(f"`{name}` is {value}; it must not be negative.")
+        if window_overlap >= window_size:
+            raise UserError(
+                f"`window_overlap` is {window_overlap} and `window_size` {window_size}; a window must be longer "
+                "than its overlap."
+            )
+        if not 0 < strength <= 1:
+            raise UserError(f"`strength` is {strength}; it must be above 0 and at most 1.")
+        if int(num_inference_steps * strength) < 1:
+            raise UserError(
+                f"`strength` {strength} leaves none of {num_inference_steps} steps; raise either of them."
+            )
+
+    @staticmethod
+    def _check_guidance(
+        appearance_guidance_scale: Guidance,
+        motion_guidance_scale: Guidance,
+        fps: float,
+        noise_aug_strength: float,
+    ) -> None:
+        for name, scale in {
+            "appearance_guidance_scale": appearance_guidance_scale,
+            "motion_guidance_scale": motion_guidance_scale,
+        }.items():
+            ends = tuple(scale) if isinstance(scale, Sequence) else (scale, scale)
+            if len(ends) != 2 or not all(math.isfinite(end) for end in ends):
+                raise UserError(f"`{name}` is {scale}; it must be a finite number, or two of them.")
+        if not math.isfinite(fps) or fps <= 0:
+            raise UserError(f"`fps` is {fps}; it must be a positive number.")
+        if not math.isfinite(noise_aug_strength) or noise_aug_strength < 0:
+            raise UserError(f"`noise_aug_strength` is {noise_aug_strength}; it must be a number from 0 up.")
+
+    def _check_outputs(self, output_type: str, tensor_inputs: Sequence[str]) -> None:
+        if output_type not in OUTPUT_TYPES:
+            raise UserError(f"`output_type` is {output_type!r}; it must be one of {', '.join(OUTPUT_TYPES)}.")
+        unknown = [name for name in tensor_inputs if name not in self._callback_tensor_inputs]
+        if unknown:
+            raise UserError(
+                f"A callback cannot be given {', '.join(unknown)}; there is {', '.join(self._callback_tensor_inputs)}."
+            )
+
+    def _check_size(self, height: int, width: int) -> None:
+        factor = self.vae_scale_factor
+        if height < factor or width < factor or height % factor or width % factor:
+            raise UserError(f"Height and width must be multiples of {factor}, but are {height} and {width}.")
+
+    def _check_conditions(self, conditions: PortraitConditions) -> None:
+        self._check_size(*conditions.portrait.shape[-2:])
+        width = self.unet.config.cross_attention_dim
+        channels = conditions.motion_tokens.shape[-1]
+        if channels != (width if isinstance(width, int) else width[0]):
+            raise UserError(f"`motion_tokens` have {channels} channels, but this model's UNet takes {width}.")
+
+
+@contextmanager
+def _in_float32(network: ModelMixin) -> Iterator[None]:
+    """Runs `network` in float32 for a while; what was half precision comes back unchanged."""
+    dtype = network.dtype
+    if dtype == torch.float32:
+        yield
+        return
+    network.type(torch.float32)
+    try:
+        yield
+    finally:
+        network.type(dtype)
+
+
+def _resize_portrait(picture: np.ndarray, cut: Any, height: int, width: int) -> np.ndarray:
+    """The portrait square at the size asked for, cut from the full picture so that no detail is lost."""
+    if cut.image.shape[:2] == (height, width):
+        return cut.image
+    square = PIL.Image.fromarray(picture).crop(tuple(cut.box))
+    return np.asarray(square.resize((width, height), PIL.Image.Resampling.BICUBIC))
+
+
+def _crop_chunks(frames: Iterable[Any], size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+    """Followed frames as chunks of what `encode_motion` takes: crops in [0, 1] and landmarks."""
+    chunk: list[Any] = []
+    for frame in frames:
+        chunk.append(frame)
+        if len(chunk) == size:
+            yield _stack_crops(chunk)
+            chunk = []
+    if chunk:
+        yield _stack_crops(chunk)
+
+
+def _stack_crops(chunk: list[Any]) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    def as_pixels(crops: list[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255  # (frames, 3, 256, 256)
+
+    return (
+        as_pixels([frame.face_crop for frame in chunk]),
+        as_pixels([frame.pose_crop for frame in chunk]),
+        np.stack([frame.landmarks for frame in chunk]),
+    )
+
+
+def _name_ranges(frames: list[int]) -> str:
+    """[3, 4, 5, 9] as "3-5, 9"."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def _collect(chunks: Iterator[torch.Tensor], output_type: str, size: tuple[int, int]) -> Any:
+    """All decoded frames as `output_type` says; each chunk leaves the device as soon as it is decoded."""
+    pictures = [chunk.cpu() for chunk in chunks]
+    frames = torch.cat(pictures) if pictures else torch.empty(0, 3, *size)  # (frames, 3, H, W)
+    if output_type == "pt":
+        return frames[None]
+    array = frames.permute(0, 2, 3, 1).numpy()
+    return array[None] if output_type == "np" else [VaeImageProcessor.numpy_to_pil(array)]
