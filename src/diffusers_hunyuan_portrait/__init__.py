@@ -1,11 +1,9 @@
 """HunyuanPortrait for diffusers: animate a portrait with the face in a driving clip."""
 
-# Looks unused, but diffusers' loader looks for the name in this namespace to find out how our components load.
+# Looks unused, but diffusers' loader searches this namespace for it to find out how our components load.
 from diffusers import ModelMixin
 
 from .conditions import PortraitConditions
-
-# CONVERT
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .pipeline import HunyuanPortraitPipeline
 
@@ -17,5 +15,4 @@ __all__ = [
     "MotionExtractor",
     "PortraitConditions",
     "PoseGuider",
-    # C
 ]

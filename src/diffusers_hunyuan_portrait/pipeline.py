@@ -147,8 +147,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         latents: torch.Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-        callback_on_step_end: Callable[["HunyuanPortraitPipeline", int, torch.Tensor, dict], dict]
-        | None = None,
+        callback_on_step_end: Callable[["HunyuanPortraitPipeline", int, torch.Tensor, dict], dict] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         on_progress: Progress | None = None,
     ) -> HunyuanPortraitPipelineOutput | tuple:
@@ -248,9 +247,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                         device, self.unet.dtype
                     ),
                     image_latents,
-                    black_pose
-                    if black_pose is not None
-                    else self._encode_pose(conditions.pose_images, frames),
+                    black_pose if black_pose is not None else self._encode_pose(conditions.pose_images, frames),
                     added_time_ids,
                     weights,
                 )
@@ -273,9 +270,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         if output_type == "latent":
             frames_out: Any = latents
         else:
-            chunks = self.decode_frames(
-                latents, decode_chunk_size, conditions.pad_frames, on_progress=on_progress
-            )
+            chunks = self.decode_frames(latents, decode_chunk_size, conditions.pad_frames, on_progress=on_progress)
             frames_out = _collect(chunks, output_type, conditions.portrait.shape[-2:])
         self.maybe_free_model_hooks()
         return HunyuanPortraitPipelineOutput(frames=frames_out) if return_dict else (frames_out,)
@@ -368,9 +363,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                 report("detect", index + 1, clip.frame_count)
                 yield frame
 
-        tokens = self._encode_motion_chunks(
-            _crop_chunks(followed(), MOTION_CHUNK), clip.frame_count, pad_frames
-        )
+        tokens = self._encode_motion_chunks(_crop_chunks(followed(), MOTION_CHUNK), clip.frame_count, pad_frames)
         if lost:
             logger.warning(
                 f"No face was found in {len(lost)} of {tokens.shape[1] - 2 * pad_frames} driving frames: "
@@ -554,9 +547,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
     ) -> torch.Tensor:
         """Unit noise in float32: sampling keeps its latents in it whatever the networks run in."""
         if latents is None:
-            return randn_tensor(
-                shape, generator=generator, device=self._execution_device, dtype=torch.float32
-            )
+            return randn_tensor(shape, generator=generator, device=self._execution_device, dtype=torch.float32)
         if tuple(latents.shape) != shape:
             raise UserError(f"`latents` has shape {tuple(latents.shape)}; {shape} is needed.")
         return latents.to(self._execution_device, torch.float32)

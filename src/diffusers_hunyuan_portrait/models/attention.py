@@ -74,9 +74,7 @@ class PortraitAttnProcessor:
             if image is not None:
                 result = self._attend(attn, query, attn.to_k(image), attn.to_v(image))
             if motion is not None:
-                result = result + self._attend(
-                    attn, query, attn.to_k_motion(motion), attn.to_v_motion(motion)
-                )
+                result = result + self._attend(attn, query, attn.to_k_motion(motion), attn.to_v_motion(motion))
         return attn.to_out[1](attn.to_out[0](result))
 
     def _attend(self, attn: Attention, query, key, value) -> torch.Tensor:
@@ -158,9 +156,7 @@ class PortraitTransformer(TransformerSpatioTemporalModel):
         frame_index = torch.arange(num_frames, device=hidden_states.device).repeat(batch_size)
         frame_embedding = self.time_pos_embed(self.time_proj(frame_index).to(hidden_states.dtype))[:, None]
 
-        for block, temporal_block in zip(
-            self.transformer_blocks, self.temporal_transformer_blocks, strict=True
-        ):
+        for block, temporal_block in zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True):
             if torch.is_grad_enabled() and self.gradient_checkpointing:
                 hidden_states = self._gradient_checkpointing_func(
                     block, hidden_states, None, encoder_hidden_states.spatial, None

@@ -12,9 +12,7 @@ from torch.nn.functional import layer_norm, relu, silu
 INTENSITY_LEVELS = 128  # of head motion and of expression each; the paper speaks of 64
 
 
-def _normalised_conv(
-    in_channels: int, out_channels: int, kernel: int, stride: int, groups: int
-) -> nn.Sequential:
+def _normalised_conv(in_channels: int, out_channels: int, kernel: int, stride: int, groups: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
         nn.GroupNorm(groups, out_channels, eps=1e-5),
@@ -117,9 +115,7 @@ class IntensityAwareRefiner(nn.Module):
         self.memory_bank = nn.Parameter(torch.randn(num_memories, width) * width**-0.5)
         self.intensity_proj = nn.Linear(intensity_embed_dim, width)
         self.proj_in = nn.Linear(input_dim, width)
-        self.blocks = nn.ModuleList(
-            RefinerBlock(width, num_heads, intensity_embed_dim) for _ in range(num_blocks)
-        )
+        self.blocks = nn.ModuleList(RefinerBlock(width, num_heads, intensity_embed_dim) for _ in range(num_blocks))
         self.proj_out = nn.Linear(width, output_dim)
         self.norm_out = nn.LayerNorm(output_dim)
 
@@ -187,12 +183,8 @@ class MotionExtractor(ModelMixin, ConfigMixin):
         refined_dim: int = 1018,
     ):
         super().__init__()
-        self.expression_encoder = GroupNormResNet(
-            expression_depths, expression_width, 1, True, expression_dim
-        )
-        self.head_pose_encoder = GroupNormResNet(
-            head_pose_depths, head_pose_width, head_pose_groups, False, 6
-        )
+        self.expression_encoder = GroupNormResNet(expression_depths, expression_width, 1, True, expression_dim)
+        self.head_pose_encoder = GroupNormResNet(head_pose_depths, head_pose_width, head_pose_groups, False, 6)
         self.refiner = IntensityAwareRefiner(
             expression_dim, refined_dim, num_memories, intensity_embed_dim, width, num_blocks, num_heads
         )

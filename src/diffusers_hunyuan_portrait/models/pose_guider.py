@@ -1,5 +1,6 @@
 """Pose pictures to features for the UNet."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +37,7 @@ class PoseGuider(ModelMixin, ConfigMixin):
         super().__init__()
         self.conv_in = nn.Conv2d(conditioning_channels, block_out_channels[0], 3, padding=1)
         self.blocks = nn.ModuleList()
-        for width, next_width in zip(block_out_channels[:-1], block_out_channels[1:], strict=True):
+        for width, next_width in itertools.pairwise(block_out_channels):
             self.blocks.append(nn.Conv2d(width, width, 3, padding=1))
             self.blocks.append(nn.Conv2d(width, next_width, 3, padding=1, stride=2))
         self.conv_out = nn.Conv2d(block_out_channels[-1], conditioning_embedding_channels, 3, padding=1)

@@ -74,9 +74,7 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
 
         hidden_states = self.conv_in(sample.flatten(0, 1))  # (batch · frames, channels, h, w)
         if pose_features is not None:
-            hidden_states = (hidden_states.unflatten(0, (batch_size, num_frames)) + pose_features).flatten(
-                0, 1
-            )
+            hidden_states = (hidden_states.unflatten(0, (batch_size, num_frames)) + pose_features).flatten(0, 1)
 
         skips = [hidden_states]
         for down_block in self.down_blocks:
