@@ -37,12 +37,12 @@ Guidance = float | tuple[float, float]
 
 
 class Progress(Protocol):
-    """Told how far a stage has come: `stage` is "detect", "denoise" or "decode"; `total` may be unknown."""
+    """Told how far a stage has come: `stage` is "detect", "encode", "denoise" or "decode"."""
 
-    def __call__(self, stage: str, done: int, total: int | None) -> None: ...
+    def __call__(self, stage: str, done: int, total: int) -> None: ...
 
 
-def _no_progress(stage: str, done: int, total: int | None) -> None:
+def _no_progress(stage: str, done: int, total: int) -> None:
     pass
 
 
@@ -183,11 +183,22 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             UserError: an argument is out of range, or no face was found.
         """
         # 0. Check everything that can be checked before any work
-        self._check_settings(
-            num_inference_steps, strength, window_size, window_overlap, window_shift, decode_chunk_size
+        self.check_inputs(
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            appearance_guidance_scale=appearance_guidance_scale,
+            motion_guidance_scale=motion_guidance_scale,
+            window_size=window_size,
+            window_overlap=window_overlap,
+            window_shift=window_shift,
+            strength=strength,
+            fps=fps,
+            noise_aug_strength=noise_aug_strength,
+            decode_chunk_size=decode_chunk_size,
+            output_type=output_type,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
         )
-        self._check_guidance(appearance_guidance_scale, motion_guidance_scale, fps, noise_aug_strength)
-        self._check_outputs(output_type, callback_on_step_end_tensor_inputs)
         self._interrupt = False
 
         # 1. From image and clip to conditions, unless they are given
@@ -363,7 +374,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                 report("detect", index + 1, clip.frame_count)
                 yield frame
 
-        tokens = self._encode_motion_chunks(_crop_chunks(followed(), MOTION_CHUNK), clip.frame_count, pad_frames)
+        chunks = _crop_chunks(followed(), MOTION_CHUNK)
+        tokens = self._encode_motion_chunks(chunks, clip.frame_count, pad_frames, report)
         if lost:
             logger.warning(
                 f"No face was found in {len(lost)} of {tokens.shape[1] - 2 * pad_frames} driving frames: "
@@ -416,7 +428,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         return self._encode_motion_chunks(chunks, num_frames, pad_frames)
 
     def _encode_motion_chunks(
-        self, chunks: Iterable[tuple], expected_frames: int, pad_frames: int
+        self, chunks: Iterable[tuple], expected_frames: int, pad_frames: int, report: Progress = _no_progress
     ) -> torch.Tensor:
         """Motion tokens of all chunks (face crops, pose crops, landmarks), padded.
 
@@ -439,6 +451,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                 tokens = torch.cat([tokens, tokens.new_empty((missing, *shape))])
             tokens[end : end + len(part)] = part.to(tokens)
             end += len(part)
+            report("encode", end - pad_frames, max(expected_frames, end - pad_frames))
         tokens = tokens[: end + pad_frames]
         if pad_frames:
             ramp = torch.arange(pad_frames, dtype=torch.float32).view(-1, 1, 1) / pad_frames
@@ -575,20 +588,37 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
 
     # -- Checks ----------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _check_settings(
-        num_inference_steps: int,
-        strength: float,
-        window_size: int,
-        window_overlap: int,
-        window_shift: int,
-        decode_chunk_size: int,
+    def check_inputs(
+        self,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 25,
+        appearance_guidance_scale: Guidance = 2.0,
+        motion_guidance_scale: Guidance = 2.0,
+        window_size: int = 25,
+        window_overlap: int = 3,
+        window_shift: int = 3,
+        strength: float = 1.0,
+        fps: float = 12.5,
+        noise_aug_strength: float = 0.0,
+        decode_chunk_size: int = 8,
+        output_type: str = "pil",
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        **_: Any,
     ) -> None:
-        for name, value in {
+        """Checks the settings of a run, before any work is done; arguments as in the call, others are passed over.
+
+        Raises:
+            UserError: one of them is out of range; the first found is named with its value.
+        """
+        self._check_size(height or self.config.resolution, width or self.config.resolution)
+        counts = {
             "num_inference_steps": num_inference_steps,
             "window_size": window_size,
             "decode_chunk_size": decode_chunk_size,
-        }.items():
+        }
+        for name, value in counts.items():
             if value < 1:
                 raise UserError(f"`{name}` is {value}; it must be at least 1.")
         for name, value in {"window_overlap": window_overlap, "window_shift": window_shift}.items():
@@ -596,27 +626,18 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                 raise UserError(f"`{name}` is {value}; it must not be negative.")
         if window_overlap >= window_size:
             raise UserError(
-                f"`window_overlap` is {window_overlap} and `window_size` {window_size}; a window must be longer "
+                f"`window_size` is {window_size} and `window_overlap` {window_overlap}; a window must be longer "
                 "than its overlap."
             )
         if not 0 < strength <= 1:
             raise UserError(f"`strength` is {strength}; it must be above 0 and at most 1.")
         if int(num_inference_steps * strength) < 1:
-            raise UserError(
-                f"`strength` {strength} leaves none of {num_inference_steps} steps; raise either of them."
-            )
-
-    @staticmethod
-    def _check_guidance(
-        appearance_guidance_scale: Guidance,
-        motion_guidance_scale: Guidance,
-        fps: float,
-        noise_aug_strength: float,
-    ) -> None:
-        for name, scale in {
+            raise UserError(f"`strength` {strength} leaves none of {num_inference_steps} steps; raise one of them.")
+        scales = {
             "appearance_guidance_scale": appearance_guidance_scale,
             "motion_guidance_scale": motion_guidance_scale,
-        }.items():
+        }
+        for name, scale in scales.items():
             ends = tuple(scale) if isinstance(scale, Sequence) else (scale, scale)
             if len(ends) != 2 or not all(math.isfinite(end) for end in ends):
                 raise UserError(f"`{name}` is {scale}; it must be a finite number, or two of them.")
@@ -624,15 +645,12 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             raise UserError(f"`fps` is {fps}; it must be a positive number.")
         if not math.isfinite(noise_aug_strength) or noise_aug_strength < 0:
             raise UserError(f"`noise_aug_strength` is {noise_aug_strength}; it must be a number from 0 up.")
-
-    def _check_outputs(self, output_type: str, tensor_inputs: Sequence[str]) -> None:
         if output_type not in OUTPUT_TYPES:
             raise UserError(f"`output_type` is {output_type!r}; it must be one of {', '.join(OUTPUT_TYPES)}.")
-        unknown = [name for name in tensor_inputs if name not in self._callback_tensor_inputs]
+        unknown = [name for name in callback_on_step_end_tensor_inputs if name not in self._callback_tensor_inputs]
         if unknown:
-            raise UserError(
-                f"A callback cannot be given {', '.join(unknown)}; there is {', '.join(self._callback_tensor_inputs)}."
-            )
+            known = ", ".join(self._callback_tensor_inputs)
+            raise UserError(f"A callback cannot be given {', '.join(unknown)}; there is {known}.")
 
     def _check_size(self, height: int, width: int) -> None:
         factor = self.vae_scale_factor

@@ -1,0 +1,73 @@
+"""The whole job: a portrait and a driving clip in, an animated video file out, frame by frame."""
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import face, media
+from .pipeline import HunyuanPortraitPipeline, Progress
+
+
+def animate(
+    pipe: HunyuanPortraitPipeline,
+    portrait: Any,
+    driving: Any,
+    output: str | PathLike[str],
+    *,
+    detector: "face.Detector | str" = "auto",
+    height: int | None = None,
+    width: int | None = None,
+    crop_only: bool = False,
+    decode_chunk_size: int = 8,
+    on_progress: Progress | None = None,
+    **settings: Any,
+) -> Path:
+    """Animates `portrait` with the face in `driving` and writes the video to `output`.
+
+    The animated square is put back into the whole portrait, with the driving clip's frame rate and sound.
+    Frames go to the file as they are decoded: beside motion tokens and latents nothing grows with the clip.
+
+    Args:
+        pipe: the loaded pipeline.
+        portrait: path, PIL image, or (H, W, 3) uint8 array.
+        driving: path, list of PIL images, (F, H, W, 3) uint8 array, or what `media.open_frames` gave.
+        output: an .mp4, .m4v, .mov or .mkv file to be; it appears whole or not at all.
+        detector: a name for `face.load_detector`, or any object with its `detect`.
+        height, width: size of the square as it is made, multiples of 8; the model's resolution by default.
+        crop_only: write the square alone.
+        decode_chunk_size: frames decoded at a time.
+        on_progress: told how far the run is.
+        **settings: further arguments of the pipeline's call, such as `num_inference_steps` and `generator`.
+
+    Returns:
+        The path of the video.
+
+    Raises:
+        UserError: an input, a setting or the output is wrong; nothing was written.
+    """
+    output = media.check_output(output)
+    pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
+    original = media.read_image(portrait)
+    clip = media.open_frames(driving)
+    conditions = pipe.prepare_conditions(
+        original, clip, height=height, width=width, detector=detector, on_progress=on_progress
+    )
+    latents = pipe(conditions=conditions, output_type="latent", on_progress=on_progress, **settings).frames
+    chunks = pipe.decode_frames(latents, decode_chunk_size, conditions.pad_frames, on_progress=on_progress)
+    times = clip.timestamps if clip.is_variable_rate else None
+    with media.VideoWriter(output, frame_rate=clip.frame_rate or 25, sound_from=clip.path) as writer:
+        for index, picture in enumerate(_as_bytes(chunks)):
+            if not crop_only:
+                picture = media.paste_back(original, picture, conditions.portrait_box)
+            writer.write(picture, None if times is None else times[index])
+    return output
+
+
+def _as_bytes(chunks: Iterator[torch.Tensor]) -> Iterator[np.ndarray]:
+    """Frames (H, W, 3) uint8; rounded on the device, so that a quarter of the bytes leave it."""
+    for chunk in chunks:
+        yield from (chunk * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -1,0 +1,1 @@
+"""The command `hunyuan-portrait`: one file a command, each of which parses, calls and reports."""

@@ -1,0 +1,105 @@
+"""`hunyuan-portrait animate`: a portrait and a driving clip to a video."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from diffusers.utils import logging
+
+from ..animation import animate as run_animation
+from ..errors import UserError
+from ..face import load_detector
+from ..loading import choose_device, choose_dtype, load_pipeline
+from ..media import check_output, open_frames, read_image
+from .display import StageProgress, console
+
+logger = logging.get_logger(__name__)
+
+
+def parse_scale(text: str, option: str) -> float | tuple[float, float]:
+    """ "2" as 2.0 and "1:3" as (1.0, 3.0).
+
+    Raises:
+        UserError: it is neither.
+    """
+    try:
+        ends = [float(part) for part in text.split(":")]
+    except ValueError:
+        ends = []
+    if len(ends) not in (1, 2):
+        raise UserError(f"{option} is {text!r}; it must be a number, or two as FIRST:LAST.")
+    return ends[0] if len(ends) == 1 else (ends[0], ends[1])
+
+
+def animate(
+    portrait: Annotated[Path, typer.Argument(help="The picture to animate.", show_default=False)],
+    driving: Annotated[Path, typer.Argument(help="The clip whose face drives it.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov or .mkv.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            envvar="HUNYUAN_PORTRAIT_MODEL", help="A folder written by `convert`, or `tiny` to try the installation."
+        ),
+    ],
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
+    seed: Annotated[int | None, typer.Option(help="Makes the run repeatable.", show_default="random")] = None,
+    crop_only: Annotated[
+        bool, typer.Option("--crop-only", help="Write the animated square alone, not the whole portrait.")
+    ] = False,
+    detector: Annotated[
+        str, typer.Option(help="What finds the faces: auto, insightface, mtcnn or yoloface.")
+    ] = "auto",
+    height: Annotated[int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the square as it is made.", show_default="the model's")] = None,
+    appearance_guidance_scale: Annotated[
+        str, typer.Option(metavar="NUMBER|FIRST:LAST", help="How strongly the portrait is followed.")
+    ] = "2.0",
+    motion_guidance_scale: Annotated[
+        str, typer.Option(metavar="NUMBER|FIRST:LAST", help="How strongly the driving motion is followed.")
+    ] = "2.0",
+    window_size: Annotated[int, typer.Option(help="Frames that are denoised together.")] = 25,
+    window_overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
+    window_shift: Annotated[int, typer.Option(help="Frames the windows move at each step.")] = 3,
+    strength: Annotated[float, typer.Option(help="Below 1, start from a portrait less noised.")] = 1.0,
+    decode_chunk_size: Annotated[int, typer.Option(help="Frames that are decoded together.")] = 8,
+    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, fp16, bf16 or fp32.")] = "auto",
+    offload: Annotated[
+        str, typer.Option(help="Keep weights on the CPU until used: none, model, group or sequential.")
+    ] = "none",
+) -> None:
+    """Animate PORTRAIT with the face in DRIVING."""
+    # Files and settings first: loading a model takes long, and reading them again nothing.
+    check_output(output)
+    scales = {
+        "appearance_guidance_scale": parse_scale(appearance_guidance_scale, "--appearance-guidance-scale"),
+        "motion_guidance_scale": parse_scale(motion_guidance_scale, "--motion-guidance-scale"),
+    }
+    picture, clip = read_image(portrait), open_frames(driving)
+    chosen_device = choose_device(device)
+    finder = load_detector(detector, device=chosen_device)
+    pipe = load_pipeline(model, chosen_device, choose_dtype(dtype, chosen_device), offload)
+    seed = torch.seed() % 2**32 if seed is None else seed
+    console.print(f"Faces by {finder.name}, on {chosen_device} in {pipe.unet.dtype}, seed {seed}.")
+    with StageProgress() as progress:
+        run_animation(
+            pipe,
+            picture,
+            clip,
+            output,
+            detector=finder,
+            height=height,
+            width=width,
+            crop_only=crop_only,
+            decode_chunk_size=decode_chunk_size,
+            on_progress=progress,
+            num_inference_steps=steps,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            window_size=window_size,
+            window_overlap=window_overlap,
+            window_shift=window_shift,
+            strength=strength,
+            **scales,
+        )
+    console.print(f"Wrote {output}")

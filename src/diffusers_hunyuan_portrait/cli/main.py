@@ -1,0 +1,32 @@
+"""The entry point of `hunyuan-portrait`: its commands, and how errors leave it."""
+
+import logging
+import sys
+
+import typer
+
+from ..errors import UserError
+from .animate import animate
+from .convert import convert
+from .display import show_error, show_log
+from .doctor import doctor
+
+app = typer.Typer(
+    help="Animate a portrait with the face in a driving clip.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(animate)
+app.command()(convert)
+app.command()(doctor)
+
+
+def run() -> None:
+    """Runs the command line; what a user can put right is one sentence and exit code 2."""
+    show_log(logging.WARNING)
+    try:
+        app(prog_name="hunyuan-portrait")
+    except UserError as error:
+        show_error(str(error))
+        sys.exit(2)

@@ -1,0 +1,163 @@
+"""From what a user calls a model to a pipeline, on the best device there is."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
+from diffusers.utils import logging
+from safetensors import SafetensorError
+
+from .errors import UserError
+from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
+from .pipeline import HunyuanPortraitPipeline
+
+logger = logging.get_logger(__name__)
+
+TINY = "tiny"
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+OFFLOADS = ("none", "model", "sequential", "group")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `name`; for "auto" CUDA, else MPS, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    available = ["cpu"]
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if torch.cuda.is_available():
+        available.insert(0, "cuda")
+    if name == "auto":
+        return torch.device(available[0])
+    if name.split(":")[0] not in available:
+        raise UserError(f"There is no device {name!r} here; there is {', '.join(available)}.")
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The type called `name`; for "auto" half precision, as the released weights are shown with, and float32 on
+    the CPU, where half precision is slower.
+
+    Raises:
+        UserError: there is no such type.
+    """
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.float16
+    if name not in DTYPES:
+        raise UserError(f"There is no type {name!r}; use auto, {', '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def load_pipeline(
+    model: str | Path, device: torch.device, dtype: torch.dtype, offload: str = "none"
+) -> HunyuanPortraitPipeline:
+    """The pipeline that `model` names, in eval mode, ready to run.
+
+    Args:
+        model: a folder that `convert_checkpoint` or `save_pretrained` wrote, or "tiny": the same networks at
+            small sizes with untrained weights, whose pictures are noise, for checking an installation.
+        device: what it runs on.
+        dtype: type of its weights, but of the motion extractor, which stays in float32.
+        offload: where weights wait that are not in use: "none" keeps all on the device; "model" a network, "group"
+            a block and "sequential" a layer at a time, each with less memory and more time than the one before.
+
+    Raises:
+        UserError: it is not a model, or it is damaged, or the offload is unknown or needs a GPU.
+    """
+    if offload not in OFFLOADS:
+        raise UserError(f"There is no offload {offload!r}; use one of {', '.join(OFFLOADS)}.")
+    if offload != "none" and device.type == "cpu":
+        raise UserError(f"Offload {offload!r} moves weights between a GPU and the CPU, but this runs on the CPU.")
+    pipe = _make_tiny(dtype) if str(model) == TINY else _load_folder(Path(model), dtype)
+    if offload == "none":
+        pipe.to(device)
+    elif offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    elif offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=device)
+    else:
+        pipe.enable_group_offload(onload_device=device, offload_type="leaf_level", use_stream=device.type == "cuda")
+    return pipe
+
+
+def _load_folder(folder: Path, dtype: torch.dtype) -> HunyuanPortraitPipeline:
+    index = folder / "model_index.json"
+    advice = "give a folder that `hunyuan-portrait convert` wrote"
+    if not folder.exists():
+        raise UserError(f"There is no model {folder}; {advice}, or {TINY!r} to try the installation.")
+    if not index.is_file():
+        raise UserError(f"{folder} is not a converted model: it has no model_index.json; {advice}.")
+    try:
+        class_name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{index} cannot be read ({error}); {advice}.") from error
+    if class_name != HunyuanPortraitPipeline.__name__:
+        raise UserError(f"{folder} holds a {class_name}, not a {HunyuanPortraitPipeline.__name__}; {advice}.")
+    try:
+        return HunyuanPortraitPipeline.from_pretrained(folder, torch_dtype=dtype)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); convert it again.") from error
+
+
+def _make_tiny(dtype: torch.dtype) -> HunyuanPortraitPipeline:
+    """All networks at small sizes with weights that were never trained, the same each time."""
+    logger.warning("This is the tiny model: untrained, so the square it makes is noise. It only shows that all runs.")
+    tokens, width = 16, 64
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pipe = HunyuanPortraitPipeline(
+            im_adapter=IMAdapter(
+                hidden_size=width,
+                num_hidden_layers=4,
+                num_attention_heads=4,
+                adapter_layers=(1, 3),
+                adapter_dim=32,
+                adapter_attention_dim=32,
+                num_image_tokens=tokens,
+            ),
+            motion_extractor=MotionExtractor(
+                expression_depths=(1, 1, 1, 1),
+                expression_width=8,
+                head_pose_depths=(1, 1, 1, 1),
+                head_pose_width=8,
+                head_pose_groups=8,
+                num_memories=tokens,
+                width=32,
+                num_blocks=2,
+                num_heads=4,
+                intensity_embed_dim=32,
+                refined_dim=width - 6,
+            ),
+            pose_guider=PoseGuider(32, block_out_channels=(8, 16, 16, 32)),
+            unet=HunyuanPortraitUNet(
+                sample_size=16,
+                down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+                up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+                block_out_channels=(32, width),
+                addition_time_embed_dim=32,
+                projection_class_embeddings_input_dim=96,
+                layers_per_block=1,
+                cross_attention_dim=width,
+                num_attention_heads=(2, 4),
+            ),
+            vae=AutoencoderKLTemporalDecoder(
+                down_block_types=("DownEncoderBlock2D",) * 4, block_out_channels=(32,) * 4, sample_size=128
+            ),
+            scheduler=EulerDiscreteScheduler(
+                beta_start=0.00085,
+                beta_end=0.012,
+                beta_schedule="scaled_linear",
+                prediction_type="v_prediction",
+                sigma_max=700.0,
+                sigma_min=0.002,
+                timestep_spacing="leading",
+                timestep_type="continuous",
+                use_karras_sigmas=True,
+            ),
+            resolution=128,
+        )
+    return pipe.to(dtype=dtype)
