@@ -1,0 +1,22 @@
+"""From pixels to what the networks are fed: faces found and followed, crops, points, levels and identity."""
+
+from .detection import Detector, Face, load_detector, resolve_detector
+from .driving import DrivingCrops, DrivingFrame, crop_driving, follow_driving
+from .identity import IdEncoder
+from .intensity import intensity_levels
+from .portrait import PortraitCrops, crop_portrait
+
+__all__ = [
+    "Detector",
+    "DrivingCrops",
+    "DrivingFrame",
+    "Face",
+    "IdEncoder",
+    "PortraitCrops",
+    "crop_driving",
+    "crop_portrait",
+    "follow_driving",
+    "intensity_levels",
+    "load_detector",
+    "resolve_detector",
+]

@@ -1,0 +1,56 @@
+"""The face detectors, and the choice between them by name."""
+
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from .insightface import InsightFace, find_model, is_importable
+from .interface import Detector, Face
+from .mtcnn import MTCNN
+from .yoloface import YoloFace
+
+DETECTORS = ("insightface", "mtcnn", "yoloface")
+
+__all__ = ["DETECTORS", "Detector", "Face", "load_detector", "resolve_detector"]
+
+
+def resolve_detector(name: str = "auto") -> str:
+    """The name of the detector that `load_detector(name)` would load, without loading it.
+
+    `auto` is insightface where one of its model packs is on the disk and the package can be imported, else
+    the bundled mtcnn.
+
+    Raises:
+        UserError: where there is no detector of that name.
+    """
+    if name == "auto":
+        return "insightface" if find_model() is not None and is_importable() else "mtcnn"
+    if name not in DETECTORS:
+        raise UserError(
+            f"there is no detector {name!r}; choose auto, {', '.join(DETECTORS[:-1])} or {DETECTORS[-1]}"
+        )
+    return name
+
+
+def load_detector(
+    name: str = "auto", *, device: Any = None, path: str | Path | None = None
+) -> InsightFace | MTCNN | YoloFace:
+    """Load a face detector; its `name` says which one it is. Nothing is ever downloaded.
+
+    Args:
+        name: `auto` (see `resolve_detector`), `insightface` (SCRFD), `mtcnn` (bundled) or `yoloface` (the
+            published program's).
+        device: where it runs, the CPU by default.
+        path: where insightface's model pack or yoloface's file is; see `InsightFace` and `YoloFace`. The bundled
+            mtcnn and `auto` take none.
+
+    Raises:
+        UserError: where there is no such detector, or what it needs is not installed.
+        CheckpointError: where its file is missing or is not what it should be.
+    """
+    if path is not None and name in ("auto", "mtcnn"):
+        raise UserError(f"the detector {name} takes no path, but got {str(path)!r}; leave it out")
+    chosen = resolve_detector(name)
+    if chosen == "mtcnn":
+        return MTCNN(device)
+    return InsightFace(path, device) if chosen == "insightface" else YoloFace(path, device)

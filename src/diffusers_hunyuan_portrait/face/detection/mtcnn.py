@@ -1,0 +1,280 @@
+"""MTCNN, the bundled detector: three small networks, each looking closer at what the one before let through.
+
+Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks",
+2016. The weights are described in `face/weights/README.md`.
+"""
+
+from importlib import resources
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load
+from torch import nn
+
+from ..pixels import Picture, cut
+from .interface import Face, as_picture
+from .suppression import suppress_overlaps
+
+# Faces are looked for in a picture whose longer side is at most this, which bounds time and memory.
+SEARCH_SIDE = 1280
+# The smallest face looked for, as a part of that picture's longer side, but never below 20 pixels: the first
+# network then sees at most 384 pixels a side, whatever the picture's size.
+SMALLEST_FACE = 1 / 32
+SMALLEST_FACE_PIXELS = 20
+PYRAMID_STEP = 0.709  # about the root of one half: each level has half the pixels of the one before
+
+PROPOSAL_WINDOW, PROPOSAL_STRIDE = 12, 2  # P-Net's field of view and its step, in pixels of a pyramid level
+REFINE_SIZE, OUTPUT_SIZE = 24, 48  # R-Net's and O-Net's input, pixels a side
+PROPOSAL_SCORE, REFINE_SCORE, OUTPUT_SCORE = 0.6, 0.7, 0.7
+LEVEL_OVERLAP, CANDIDATE_OVERLAP = 0.5, 0.7
+MOST_CANDIDATES = 512  # kept of a pyramid level, and of all levels together: noise can fire everywhere
+MIRRORED_SIDES = [2, 1, 0, 3]  # the sides of a box, as they follow each other in a mirror image
+MIRRORED_POINTS = [1, 0, 2, 4, 3]  # the five points likewise
+SECOND_LOOKS = 2
+BATCH = 256  # candidates run through R-Net or O-Net at once
+
+
+class Candidates(NamedTuple):
+    """N possible faces in the searched picture."""
+
+    boxes: NDArray[np.float64]  # (N, 4) x1, y1, x2, y2
+    scores: NDArray[np.float64]  # (N,) 0 to 1
+
+
+class MTCNN:
+    """Finds faces without any further download.
+
+    The search runs on a picture scaled down to 1280 pixels on its longer side, and finds faces from 1/32 of
+    that side (20 pixels in pictures of 640 pixels and below). Coordinates are scaled back.
+
+    Args:
+        device: where the networks run.
+    """
+
+    name = "mtcnn"
+
+    def __init__(self, device: str | torch.device | None = None) -> None:
+        self.device = torch.device(device or "cpu")
+        self.networks = _Networks()
+        weights = resources.files("diffusers_hunyuan_portrait.face") / "weights" / "mtcnn.safetensors"
+        self.networks.load_state_dict(load(weights.read_bytes()))
+        self.networks.to(self.device).eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def detect(self, image: Picture) -> list[Face]:
+        """Find the faces in `image`, (H, W, 3) uint8 RGB, best first."""
+        picture, scale = _searched(as_picture(image))
+        candidates = self._confirm(picture, self._refine(picture, self._propose(picture)))
+        for _ in range(SECOND_LOOKS):
+            candidates, landmarks = self._look_again(picture, candidates)
+        return [
+            Face(box * np.tile(scale, 2), points * scale, score)
+            for box, score, points in zip(*candidates, landmarks, strict=True)
+        ]
+
+    def _propose(self, picture: Picture) -> Candidates:
+        """P-Net over all levels of the pyramid: every place that may hold a face, as a square."""
+        boxes, scores = [np.empty((0, 4))], [np.empty(0)]
+        for factor in _pyramid(picture):
+            found = self._propose_at(picture, factor)
+            boxes.append(found.boxes)
+            scores.append(found.scores)
+        candidates = Candidates(np.concatenate(boxes), np.concatenate(scores))
+        candidates = _best(candidates, CANDIDATE_OVERLAP)
+        return Candidates(_squares(candidates.boxes), candidates.scores)
+
+    def _propose_at(self, picture: Picture, factor: float) -> Candidates:
+        height, width = picture.shape[:2]
+        size = (round(width * factor), round(height * factor))
+        level = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        face, shift = self.networks.pnet(_as_input(level[None]).to(self.device))
+        face, shift = face[0].cpu().numpy(), shift[0].cpu().numpy()  # (rows, columns), (4, rows, columns)
+        rows, columns = np.nonzero(face > PROPOSAL_SCORE)
+        corners = PROPOSAL_STRIDE * np.stack([columns, rows, columns, rows], axis=1)
+        corners[:, 2:] += PROPOSAL_WINDOW
+        boxes = corners * np.array([width / size[0], height / size[1]] * 2)
+        boxes = _regressed(boxes, shift[:, rows, columns].T)
+        return _best(Candidates(boxes, face[rows, columns].astype(np.float64)), LEVEL_OVERLAP)
+
+    def _refine(self, picture: Picture, candidates: Candidates) -> Candidates:
+        """R-Net: the candidates that still look like a face, moved to it, as squares."""
+        scores, shift = self._look(self.networks.rnet, picture, candidates.boxes, REFINE_SIZE)
+        keep = scores > REFINE_SCORE
+        boxes = _regressed(candidates.boxes[keep], shift[keep])
+        refined = _best(Candidates(boxes, scores[keep]), CANDIDATE_OVERLAP)
+        return Candidates(_squares(refined.boxes), refined.scores)
+
+    def _confirm(self, picture: Picture, candidates: Candidates) -> Candidates:
+        """O-Net: the candidates that are faces, one for each face, moved to it."""
+        scores, shift, _ = self._look(self.networks.onet, picture, candidates.boxes, OUTPUT_SIZE)
+        keep = scores > OUTPUT_SCORE
+        boxes = _regressed(candidates.boxes[keep], shift[keep])
+        return _best(Candidates(boxes, scores[keep]), CANDIDATE_OVERLAP, relative_to="smaller")
+
+    def _look_again(self, picture: Picture, faces: Candidates) -> tuple[Candidates, NDArray[np.float64]]:
+        """O-Net on faces it has found and on their mirror images: those confirmed, and their points (N, 5, 2).
+
+        The paper stops after the first look, whose points shake with the candidate it happened to start from.
+        """
+        squares = _squares(faces.boxes)
+        plain = self._look(self.networks.onet, picture, squares, OUTPUT_SIZE)
+        mirrored = self._look(self.networks.onet, picture, squares, OUTPUT_SIZE, mirror=True)
+        scores = (plain[0] + mirrored[0]) / 2
+        shift = (plain[1] + mirrored[1][:, MIRRORED_SIDES] * [-1, 1, -1, 1]) / 2
+        x = (
+            plain[2][:, :5] + 1 - mirrored[2][:, :5][:, MIRRORED_POINTS]
+        ) / 2  # (N, points), in parts of the square
+        y = (plain[2][:, 5:] + mirrored[2][:, 5:][:, MIRRORED_POINTS]) / 2
+        corners, sizes = squares[:, None, :2], squares[:, None, 2:] - squares[:, None, :2]
+        keep = scores > OUTPUT_SCORE
+        landmarks = corners + sizes * np.stack([x, y], axis=2)  # (N, points, xy)
+        return Candidates(_regressed(squares, shift)[keep], scores[keep]), landmarks[keep]
+
+    def _look(
+        self, network: nn.Module, picture: Picture, squares: NDArray[np.float64], size: int, mirror: bool = False
+    ) -> list[NDArray[np.float64]]:
+        """`network`'s outputs for what lies in each of the squares, at `size` pixels a side."""
+        outputs = []
+        for start in range(0, max(len(squares), 1), BATCH):  # where there are no squares, one empty batch
+            crops = [_crop(picture, square, size) for square in squares[start : start + BATCH]]
+            batch = np.array(crops, dtype=np.uint8).reshape(-1, size, size, 3)
+            batch = batch[:, :, ::-1].copy() if mirror else batch
+            outputs.append([output.cpu().double().numpy() for output in network(_as_input(batch).to(self.device))])
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+
+def _searched(image: Picture) -> tuple[Picture, NDArray[np.float64]]:
+    """The picture that faces are looked for in, and the image's pixels for one of its pixels, in x and y."""
+    height, width = image.shape[:2]
+    factor = min(SEARCH_SIDE / max(height, width), 1)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    picture = image if factor == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(picture, dtype=np.uint8), np.array([width / size[0], height / size[1]])
+
+
+def _pyramid(picture: Picture) -> list[float]:
+    """The factors to scale the picture by, so that P-Net's window is as large as a face of each size."""
+    shorter, longer = sorted(picture.shape[:2])
+    factor = PROPOSAL_WINDOW / max(SMALLEST_FACE * longer, SMALLEST_FACE_PIXELS)
+    factors = []
+    while round(shorter * factor) >= PROPOSAL_WINDOW:
+        factors.append(factor)
+        factor *= PYRAMID_STEP
+    return factors
+
+
+def _as_input(pictures: NDArray[np.uint8]) -> torch.Tensor:
+    """Pictures (N, rows, columns, RGB) as the networks were trained on them: (N, 3, rows, columns), about ±1."""
+    return (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() - 127.5) / 128
+
+
+def _best(
+    candidates: Candidates, overlap: float, relative_to: Literal["union", "smaller"] = "union"
+) -> Candidates:
+    """The candidates after suppression, from no more than the best `MOST_CANDIDATES` of them."""
+    strongest = np.argsort(-candidates.scores, kind="stable")[:MOST_CANDIDATES]
+    boxes, scores = candidates.boxes[strongest], candidates.scores[strongest]
+    proper = (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)  # a regression can turn a box inside out
+    boxes, scores = boxes[proper], scores[proper]
+    keep = suppress_overlaps(boxes, scores, overlap, relative_to)
+    return Candidates(boxes[keep], scores[keep])
+
+
+def _regressed(boxes: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Boxes (N, 4) with each side moved by `shift` (N, 4), which is in parts of the width or height."""
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    return boxes + shift * np.tile(sizes, 2)
+
+
+def _squares(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The squares about the boxes' centres whose side is the longer one of each."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    halves = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1)
+
+
+def _crop(picture: Picture, square: NDArray[np.float64], size: int) -> Picture:
+    """What lies in the square, between pixels too, at `size` × `size`; black outside the picture."""
+    left, top = np.floor(square[:2]).astype(int).tolist()
+    right, bottom = np.ceil(square[2:]).astype(int).tolist()
+    part = Image.fromarray(np.ascontiguousarray(cut(picture, (left, top, right, bottom))))
+    inside = tuple((square - [left, top, left, top]).tolist())
+    return np.asarray(part.resize((size, size), Image.Resampling.BILINEAR, box=inside))
+
+
+def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel), nn.PReLU(outputs))
+
+
+def _pool(kernel: int) -> nn.MaxPool2d:
+    return nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
+
+
+class _ProposalNet(nn.Module):
+    """P-Net: (N, 3, H, W) to face probability (N, h, w) and box shift (N, 4, h, w), one for every second pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            _convolution(3, 10, 3), _pool(2), _convolution(10, 16, 3), _convolution(16, 32, 3)
+        )
+        self.face = nn.Conv2d(32, 2, 1)
+        self.box = nn.Conv2d(32, 4, 1)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.trunk(pictures)
+        return self.face(features).softmax(dim=1)[:, 1], self.box(features)
+
+
+class _RefineNet(nn.Module):
+    """R-Net: (N, 3, 24, 24) to face probability (N,) and box shift (N, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            *(_convolution(3, 28, 3), _pool(3)),
+            *(_convolution(28, 48, 3), _pool(3)),
+            _convolution(48, 64, 2),
+            *(nn.Flatten(), nn.Linear(576, 128), nn.PReLU(128)),
+        )
+        self.face = nn.Linear(128, 2)
+        self.box = nn.Linear(128, 4)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.trunk(pictures)
+        return self.face(features).softmax(dim=1)[:, 1], self.box(features)
+
+
+class _OutputNet(nn.Module):
+    """O-Net: (N, 3, 48, 48) to face probability (N,), box shift (N, 4) and points (N, 10): five x, then five y."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            *(_convolution(3, 32, 3), _pool(3)),
+            *(_convolution(32, 64, 3), _pool(3)),
+            *(_convolution(64, 64, 3), _pool(2)),
+            _convolution(64, 128, 2),
+            *(nn.Flatten(), nn.Linear(1152, 256), nn.PReLU(256)),
+        )
+        self.face = nn.Linear(256, 2)
+        self.box = nn.Linear(256, 4)
+        self.points = nn.Linear(256, 10)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        features = self.trunk(pictures)
+        return self.face(features).softmax(dim=1)[:, 1], self.box(features), self.points(features)
+
+
+class _Networks(nn.Module):
+    """The three networks, named as in the weights file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pnet = _ProposalNet()
+        self.rnet = _RefineNet()
+        self.onet = _OutputNet()

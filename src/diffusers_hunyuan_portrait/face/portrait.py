@@ -1,0 +1,61 @@
+"""From a portrait image to the crops that its appearance is read from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import NoFaceError
+from .detection.interface import Detector, Face, as_picture, largest_face
+from .geometry import Box, portrait_box
+from .pixels import Picture, arcface_image, cut, dino_image, resize
+
+
+@dataclass(frozen=True, eq=False)
+class PortraitCrops:
+    """What `crop_portrait` returns."""
+
+    box: Box  # where the square lies in the original image: x1, y1, x2, y2 in pixels
+    image: Picture  # (size, size, 3) uint8 RGB
+    dino_image: torch.Tensor  # (1, 3, dino_size, dino_size), normalised by ImageNet's statistics
+    arcface_image: NDArray[np.float32]  # (112, 112, 3) RGB in [0, 1]
+
+
+def crop_portrait(image: Any, detector: Detector, size: int = 512, dino_size: int = 224) -> PortraitCrops:
+    """Cut the portrait square out of an image and prepare the pictures that its appearance is read from.
+
+    The detector is asked twice: on the whole image for the box, and on the square for the points that the
+    ArcFace picture is aligned by (contract, "Face geometry"). Where the second search finds nothing, the first
+    one's points are carried over into the square.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, or an RGB PIL image.
+        detector: finds the faces; the one with the largest box is taken.
+        size: the side of the square, in pixels.
+        dino_size: the side of the appearance network's picture, in pixels.
+
+    Raises:
+        NoFaceError: where the image shows no face.
+        UserError: where the image is not an RGB picture.
+    """
+    picture = as_picture(image)
+    height, width = picture.shape[:2]
+    face = largest_face(detector.detect(picture))
+    if face is None:
+        raise NoFaceError(
+            f"no face was found in the portrait of {width}×{height} pixels; use one that shows a face"
+        )
+    box = portrait_box(face.box, width, height)
+    square = resize(cut(picture, box), size, Image.Resampling.BICUBIC)
+    found = largest_face(detector.detect(square))
+    landmarks = found.landmarks if found is not None else _carried_over(face, box, size)
+    return PortraitCrops(box, square, dino_image(square, dino_size), arcface_image(square, landmarks))
+
+
+def _carried_over(face: Face, box: Box, size: int) -> NDArray[np.float64]:
+    """The face's points, (5, 2), in pixels of the square that `box` was resized to."""
+    x1, y1, x2, y2 = box
+    return (face.landmarks - [x1, y1]) * [size / (x2 - x1), size / (y2 - y1)]
