@@ -1,5 +1,6 @@
 """Where each weight of our networks is found in the published files."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,22 +27,23 @@ def _third(index: int) -> Reader:
     )
 
 
+STORED_SIDE = 37  # DINOv2 was published for 518-pixel images of 14-pixel patches
+
+
 def _bake_positions(tensor: torch.Tensor, shape: Shape) -> torch.Tensor:
     """Positions of the stored 37×37 grid interpolated to the grid of our image size.
 
     The released weights were trained with bicubic interpolation, not antialiased, by the scale factor
     (side + 0.1) / 37; asking for the size instead gives other numbers (contract, "Appearance").
     """
-    side, stored_side = round((shape[1] - 1) ** 0.5), round((tensor.shape[1] - 1) ** 0.5)
-    patches = tensor[:, 1:].float().unflatten(1, (stored_side, stored_side)).permute(0, 3, 1, 2)
-    patches = interpolate(patches, scale_factor=(side + 0.1) / stored_side, mode="bicubic")
+    side = math.isqrt(shape[1] - 1)
+    patches = tensor[:, 1:].float().unflatten(1, (STORED_SIDE, STORED_SIDE))  # (1, rows, columns, channels)
+    patches = interpolate(patches.permute(0, 3, 1, 2), scale_factor=(side + 0.1) / STORED_SIDE, mode="bicubic")
     return torch.cat([tensor[:, :1].float(), patches.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
 
-STORED_POSITIONS = 37 * 37 + 1  # DINOv2 was published for 518-pixel images of 14-pixel patches
-
 AS_IT_IS = Reader(lambda shape: shape, lambda tensor, shape: tensor)
-POSITIONS = Reader(lambda shape: (shape[0], STORED_POSITIONS, shape[2]), _bake_positions)
+POSITIONS = Reader(lambda shape: (shape[0], STORED_SIDE**2 + 1, shape[2]), _bake_positions)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,17 @@ def _resnet_rules(prefix: str, norm: str, shortcut: str) -> list[Rule]:
     ]
 
 
+def _attention_rules(ours: str, published: str) -> list[Rule]:
+    """PyTorch's multi-head attention, which stacks its projections, to diffusers' attention, which does not."""
+    return [
+        *(
+            (rf"{ours}\.to_{name}\.(\w+)", published + ".in_proj_{1}", _third(index))
+            for index, name in enumerate("qkv")
+        ),
+        (rf"{ours}\.to_out\.0\.(\w+)", published + ".out_proj.{1}", AS_IT_IS),
+    ]
+
+
 _REFINER_RULES: list[Rule] = [
     (r"head_level_embedding\.weight", "position_head.weight", AS_IT_IS),
     (r"expression_level_embedding\.weight", "position_exp.weight", AS_IT_IS),
@@ -104,10 +117,10 @@ _REFINER_RULES: list[Rule] = [
     (r"proj_in\.(\w+)", "connector.proj_in.{0}", AS_IT_IS),
     (r"proj_out\.(\w+)", "connector.proj_out.0.{0}", AS_IT_IS),
     (r"norm_out\.(\w+)", "connector.proj_out.1.{0}", AS_IT_IS),
+    *_attention_rules(r"blocks\.(\d+)\.attention", "connector.perceiver_blocks.{0}.attn"),
     *(
         (rf"blocks\.(\d+)\.{ours}\.(.+)", "connector.perceiver_blocks.{0}." + published + ".{1}", AS_IT_IS)
         for ours, published in {
-            "attention": "attn",
             "ff_in": "mlp.c_fc",
             "ff_out": "mlp.c_proj",
             "norm_memory": "ln_1",
@@ -140,11 +153,7 @@ _ADAPTER_RULES: list[Rule] = [
     (r"(\d+)\.branch_3x3\.(\d)\.norm\.(\w+)", "blocks.{0}.adapter.branch2.{1}.bn.{2}", AS_IT_IS),
     (r"(\d+)\.branch_5x5\.(\d)\.conv\.(\w+)", "blocks.{0}.adapter.branch3.{1}.conv.{2}", AS_IT_IS),
     (r"(\d+)\.branch_5x5\.(\d)\.norm\.(\w+)", "blocks.{0}.adapter.branch3.{1}.bn.{2}", AS_IT_IS),
-    (
-        r"(\d+)\.cross_attention\.attention\.(.+)",
-        "blocks.{0}.adapter.cross_attn.multihead_attn.{1}",
-        AS_IT_IS,
-    ),
+    *_attention_rules(r"(\d+)\.cross_attention\.attention", "blocks.{0}.adapter.cross_attn.multihead_attn"),
     (r"(\d+)\.cross_attention\.(\w+_proj)\.(\w+)", "blocks.{0}.adapter.cross_attn.{1}.{2}", AS_IT_IS),
 ]
 
@@ -152,6 +161,19 @@ _UNET_RULES: list[Rule] = [
     (r"(.+\.attn2)\.to_([kv])_motion\.weight", "{0}.processor.to_{1}_ip.0.weight", AS_IT_IS),
     (r"(.+)", "{0}", AS_IT_IS),
 ]
+
+PUBLISHED_FILES = (
+    "unet.pth",
+    "dino.pth",
+    "image_proj.pth",
+    "motion_proj.pth",
+    "expression.pth",
+    "headpose.pth",
+    "pose_guider.pth",
+)
+VAE_FILE = "vae"  # stands for SVD's, which is published under two names
+
+_SAME_KEYS: list[Rule] = [(r"(.+)", "{0}", AS_IT_IS)]
 
 # Each component's parts: the beginning of our keys, the published file, and the rules for the rest of the key.
 LAYOUT: dict[str, list[tuple[str, str, list[Rule]]]] = {
@@ -171,15 +193,20 @@ LAYOUT: dict[str, list[tuple[str, str, list[Rule]]]] = {
     "im_adapter": [
         ("backbone.", "dino.pth", _BACKBONE_RULES),
         ("adapters.", "dino.pth", _ADAPTER_RULES),
-        ("image_proj.", "image_proj.pth", [(r"(\w+)", "{0}", AS_IT_IS)]),
+        ("image_proj.", "image_proj.pth", _SAME_KEYS),
     ],
-    "pose_guider": [("", "pose_guider.pth", [(r"(.+)", "{0}", AS_IT_IS)])],
+    "pose_guider": [("", "pose_guider.pth", _SAME_KEYS)],
     "unet": [("", "unet.pth", _UNET_RULES)],
+    "vae": [("", VAE_FILE, _SAME_KEYS)],
 }
 
 
 def find_source(component: str, key: str) -> Source:
-    """Where the weight `key` of our `component` is published."""
+    """Where the weight `key` of our `component` is published.
+
+    Raises:
+        KeyError: our networks have a weight that no rule is for.
+    """
     for prefix, file, rules in LAYOUT[component]:
         if key.startswith(prefix):
             return Source(file, *_rename(key.removeprefix(prefix), rules))

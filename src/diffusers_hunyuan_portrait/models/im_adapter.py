@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.attention_processor import Attention
 from diffusers.utils import BaseOutput
 from torch import nn
-from torch.nn.functional import linear, relu
+from torch.nn.functional import relu
 from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
 
@@ -30,7 +31,7 @@ class IDCrossAttention(nn.Module):
         super().__init__()
         self.image_proj = nn.Linear(dim, width)
         self.id_proj = nn.Linear(id_dim, width)
-        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+        self.attention = Attention(width, heads=num_heads, dim_head=width // num_heads, bias=True)
         self.back_proj = nn.Linear(width, dim)
 
     def forward(self, id_embedding: torch.Tensor) -> torch.Tensor:
@@ -39,10 +40,8 @@ class IDCrossAttention(nn.Module):
         With the ID as the one key, softmax is 1 whatever the query: the result is the projected value, and
         neither the patches nor the convolution branches can change it.
         """
-        value_weight = self.attention.in_proj_weight.chunk(3)[2]
-        value_bias = self.attention.in_proj_bias.chunk(3)[2]
-        value = linear(self.id_proj(id_embedding), value_weight, value_bias)
-        return self.back_proj(self.attention.out_proj(value))[:, None]
+        value = self.attention.to_v(self.id_proj(id_embedding))
+        return self.back_proj(self.attention.to_out[0](value))[:, None]
 
 
 class IDAdapter(nn.Module):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.attention_processor import Attention
 from diffusers.utils import BaseOutput
 from torch import nn
 from torch.nn.functional import layer_norm, relu, silu
@@ -85,14 +86,14 @@ class RefinerBlock(nn.Module):
         self.norm_memory = AdaptiveLayerNorm(width, condition_dim)
         self.norm_tokens = AdaptiveLayerNorm(width, condition_dim)
         self.norm_ff = AdaptiveLayerNorm(width, condition_dim)
-        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+        self.attention = Attention(width, heads=num_heads, dim_head=width // num_heads, bias=True)
         self.ff_in = nn.Linear(width, 4 * width)
         self.ff_out = nn.Linear(4 * width, width)
 
     def forward(self, memory: torch.Tensor, tokens: torch.Tensor, intensity: torch.Tensor) -> torch.Tensor:
         query = self.norm_memory(memory, intensity)
         context = torch.cat([query, self.norm_tokens(tokens, intensity)], dim=1)
-        memory = memory + self.attention(query, context, context, need_weights=False)[0]
+        memory = memory + self.attention(query, context)
         return memory + self.ff_out(relu(self.ff_in(self.norm_ff(memory, intensity))).square())
 
 
