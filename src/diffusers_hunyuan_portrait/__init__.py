@@ -4,8 +4,10 @@
 from diffusers import ModelMixin
 
 from .conditions import PortraitConditions
+from .convert import convert_checkpoint
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .pipeline import HunyuanPortraitPipeline
+from .registration import register_with_diffusers
 
 __all__ = [
     "HunyuanPortraitPipeline",
@@ -15,4 +17,7 @@ __all__ = [
     "MotionExtractor",
     "PortraitConditions",
     "PoseGuider",
+    "convert_checkpoint",
 ]
+
+register_with_diffusers()
