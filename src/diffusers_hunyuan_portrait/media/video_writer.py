@@ -1,0 +1,250 @@
+"""Write frames as they come into an H.264 video, with the driving clip's sound kept in step."""
+
+import math
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import ColorRange, Colorspace
+
+from ..errors import UserError
+from .paths import readable_file, unfinished_name, writable_folder
+from .sound import SoundTrack
+
+_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_TICKS = 90_000  # a second, where frames carry their own times: whole for all common rates
+_BT709, _SMPTE170M = 1, 6  # the numbers of ITU-T H.273, section 8
+_HD_WIDTH, _HD_HEIGHT = 1280, 720
+_LOOKAHEAD_PIXELS = 40 * 4096 * 2304  # of all frames that x264 keeps to look ahead
+_SOUND_TAIL = Fraction(1, 20)  # seconds; encoders of whole clips end a packet or two after the last picture
+
+
+def check_output(path: str | os.PathLike[str]) -> Path:
+    """Whether a video could be written to `path`, to be asked before long work.
+
+    Returns:
+        `path` as a `Path`.
+
+    Raises:
+        UserError: the extension is none of mp4, m4v, mov and mkv; the path is a folder or some other thing
+            that is not a file; or its folder is missing or does not take files.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"The output {path} is a folder; give the name of a video file, such as {path}/out.mp4.")
+    if path.suffix.lower() not in _FORMATS:
+        raise UserError(
+            f"The output {path} does not end in a video format that can be written; "
+            f"use one of {', '.join(_FORMATS)}."
+        )
+    if path.exists() and not path.is_file():
+        raise UserError(f"The output {path} exists and is not a regular file; choose another name.")
+    writable_folder(path.parent)
+    return path
+
+
+class VideoWriter:
+    """A video being written: H.264, yuv420p, constant quality, and sound; to be used in a `with` statement.
+
+    The file appears under its name, whole, when the `with` block ends well. It is written under a hidden name
+    beside it, which is removed on any error or interruption; a file that had the name before is then untouched.
+
+    Frames get even times from `frame_rate`, or each its own where `write` is given one (a clip of variable
+    rate). A picture with an odd side is extended by one pixel, a repeat of its last column or row, because
+    yuv420p has whole pairs of pixels only; nothing moves. Colours are BT.601 below 1280x720 and BT.709 from
+    there on, which is what players take where they ignore the file's tags; the tags say which.
+
+    Args:
+        path: ends in .mp4, .m4v, .mov or .mkv.
+        frame_rate: frames a second, kept exactly where it is a fraction.
+        sound_from: a clip whose sound is copied packet for packet where the format takes its codec, else
+            encoded as AAC; it ends with the pictures. None, or a clip without sound: no sound.
+        crf: x264's quality, 0 (lossless) to 51; 17 is visually lossless and the released program's.
+
+    Raises:
+        UserError: see `check_output`; or the frame rate is not a positive number.
+        UnreadableMediaError: `sound_from` cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        frame_rate: Fraction | float,
+        sound_from: str | os.PathLike[str] | None = None,
+        crf: int = 17,
+    ) -> None:
+        self.path = check_output(path)
+        if not math.isfinite(frame_rate) or frame_rate <= 0:
+            raise UserError(f"A frame rate must be a positive number, not {frame_rate}.")
+        self.frame_rate = Fraction(frame_rate).limit_denominator(1_000_000)
+        self.frame_count = 0
+        self._crf = crf
+        self._sound_from = readable_file(sound_from, "sound") if sound_from is not None else None
+        self._format = _FORMATS[self.path.suffix.lower()]
+        self._unfinished = self.path.parent / unfinished_name(self.path.suffix)
+        self._container: Any = None
+        self._stream: Any = None
+        self._sound: SoundTrack | None = None
+        self._has_own_times = False
+        self._frame_shape: tuple[int, ...] = ()
+        self._last_pts = -1
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def write(self, frame: npt.NDArray[np.uint8], timestamp: float | None = None) -> None:
+        """Add one frame.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB, of the same size each time.
+            timestamp: seconds from the first frame, rising; for all frames or for none.
+
+        Raises:
+            ValueError: a frame of another shape or type, or a timestamp that does not rise or is missing.
+            UserError: the file cannot be written, because the disk is full or the encoder does not take the size.
+        """
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(f"A frame must be (H, W, 3) uint8, not {frame.shape} {frame.dtype}.")
+        try:
+            if self._container is None:
+                self._start(frame, own_times=timestamp is not None)
+            if frame.shape != self._frame_shape:
+                raise ValueError(f"A frame of {frame.shape} follows frames of {self._frame_shape}.")
+            picture = self._picture(frame)
+            picture.pts = self._next_pts(timestamp)
+            picture.time_base = self._time_base
+            picture.duration = self._frame_duration
+            self._mux(self._stream.encode(picture))
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._write_error(error) from error
+        self.frame_count += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        finished = False
+        try:
+            if kind is None:
+                self._finish()
+                finished = True
+        finally:
+            if not finished:
+                self._abandon()
+
+    def _start(self, frame: npt.NDArray[np.uint8], *, own_times: bool) -> None:
+        height, width = frame.shape[:2]
+        self._frame_shape = frame.shape
+        self._has_own_times = own_times
+        self._time_base = Fraction(1, _TICKS) if own_times else 1 / self.frame_rate
+        self._frame_duration = max(1, round(1 / self.frame_rate / self._time_base))
+        self._matrix = Colorspace.ITU709 if _is_hd(width, height) else Colorspace.ITU601
+
+        # The index goes to the front of the file, so that playing can start before all of it has come.
+        flags = {} if self._format == "matroska" else {"movflags": "+faststart"}
+        self._container = av.open(f"file:{self._unfinished}", "w", format=self._format, options=flags)
+        self._stream = self._container.add_stream(
+            "libx264", rate=self.frame_rate, options=self._encoder_options(height * width)
+        )
+        encoder = self._stream.codec_context
+        encoder.width, encoder.height = width + width % 2, height + height % 2
+        encoder.pix_fmt = "yuv420p"
+        encoder.time_base = self._time_base
+        encoder.color_range = ColorRange.MPEG
+        encoder.colorspace = _BT709 if self._matrix == Colorspace.ITU709 else _SMPTE170M
+        # The primaries are sRGB's, which BT.709 shares, whatever the matrix.
+        encoder.color_primaries = encoder.color_trc = _BT709
+        if self._sound_from is not None:
+            self._sound = SoundTrack(self._sound_from, self._format)
+            self._sound.add_to(self._container)
+
+    def _encoder_options(self, pixels: int) -> dict[str, str]:
+        options = {"crf": str(self._crf)}
+        if self._has_own_times:
+            # With frames out of order the file could not hold the length of the last one.
+            options["bf"] = "0"
+        if pixels > _LOOKAHEAD_PIXELS // 40:
+            # x264 holds the frames that it looks ahead over; its 40 of a large portrait would fill gigabytes.
+            options["rc-lookahead"] = str(max(5, _LOOKAHEAD_PIXELS // pixels))
+        return options
+
+    def _picture(self, frame: npt.NDArray[np.uint8]) -> Any:
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture = rgb.reformat(format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG)
+        picture.color_primaries = picture.color_trc = _BT709
+        return picture
+
+    def _next_pts(self, timestamp: float | None) -> int:
+        if (timestamp is not None) != self._has_own_times:
+            raise ValueError("Give a timestamp with every frame or with none.")
+        pts = self.frame_count if timestamp is None else round(timestamp * _TICKS)
+        if pts <= self._last_pts:
+            raise ValueError(f"Timestamps must rise from 0 on; frame {self.frame_count} has {timestamp}.")
+        self._last_pts = pts
+        return pts
+
+    def _mux(self, packets: list[Any]) -> None:
+        """Write pictures, each followed by the sound up to its time, so that neither waits in memory."""
+        for packet in packets:
+            time = packet.dts * packet.time_base
+            self._container.mux(packet)
+            self._mux_sound(until=time)
+
+    def _mux_sound(self, until: Fraction) -> None:
+        if self._sound is not None:
+            for packet in self._sound.packets_until(until):
+                self._container.mux(packet)
+
+    def _finish(self) -> None:
+        if self._container is None:
+            raise UserError(f"No frame was given for {self.path}; a video needs at least one.")
+        try:
+            last = self._last_duration()
+            packets = self._stream.encode(None)
+            for packet in packets:
+                if packet.pts == self._last_pts or packet is packets[-1]:
+                    packet.duration = last
+            self._mux(packets)
+            self._mux_sound(until=(self._last_pts + last) * self._time_base + _SOUND_TAIL)
+            self._container.close()
+            if self._sound is not None:
+                self._sound.close()
+            self._unfinished.replace(self.path)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._write_error(error) from error
+
+    def _last_duration(self) -> int:
+        """Ticks for the last frame: what is missing to `frame_count / frame_rate`, or else one mean frame."""
+        missing = round(self.frame_count / self.frame_rate / self._time_base) - self._last_pts
+        return missing if missing > 0 else self._frame_duration
+
+    def _abandon(self) -> None:
+        try:
+            if self._sound is not None:
+                self._sound.close()
+            if self._container is not None:
+                self._container.close()
+        except (av.error.FFmpegError, OSError):
+            pass  # what was written is thrown away; the error that led here is the one to be seen
+        finally:
+            self._unfinished.unlink(missing_ok=True)
+
+    def _write_error(self, error: Exception) -> UserError:
+        size = "x".join(str(side) for side in self._frame_shape[1::-1])
+        reason = getattr(error, "strerror", None) or str(error)
+        return UserError(f"The video {self.path} of {size} pixels cannot be written: {reason}.")
+
+
+def _is_hd(width: int, height: int) -> bool:
+    return width >= _HD_WIDTH or height >= _HD_HEIGHT
