@@ -79,7 +79,9 @@ def load_pipeline(
     elif offload == "sequential":
         pipe.enable_sequential_cpu_offload(device=device)
     else:
-        pipe.enable_group_offload(onload_device=device, offload_type="leaf_level", use_stream=device.type == "cuda")
+        pipe.enable_group_offload(
+            onload_device=device, offload_type="leaf_level", use_stream=device.type == "cuda"
+        )
     return pipe
 
 
@@ -97,7 +99,7 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> HunyuanPortraitPipeline:
     if class_name != HunyuanPortraitPipeline.__name__:
         raise UserError(f"{folder} holds a {class_name}, not a {HunyuanPortraitPipeline.__name__}; {advice}.")
     try:
-        return HunyuanPortraitPipeline.from_pretrained(folder, torch_dtype=dtype)
+        return HunyuanPortraitPipeline.from_pretrained(folder, dtype=dtype)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); convert it again.") from error
@@ -105,7 +107,9 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> HunyuanPortraitPipeline:
 
 def _make_tiny(dtype: torch.dtype) -> HunyuanPortraitPipeline:
     """All networks at small sizes with weights that were never trained, the same each time."""
-    logger.warning("This is the tiny model: untrained, so the square it makes is noise. It only shows that all runs.")
+    logger.warning(
+        "This is the tiny model: untrained, so the square it makes is noise. It only shows that all runs."
+    )
     tokens, width = 16, 64
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -160,4 +164,6 @@ def _make_tiny(dtype: torch.dtype) -> HunyuanPortraitPipeline:
             ),
             resolution=128,
         )
-    return pipe.to(dtype=dtype)
+    for network in (pipe.im_adapter, pipe.pose_guider, pipe.unet, pipe.vae):
+        torch.nn.Module.to(network, dtype=dtype)  # the networks' own `to` warns of float32 parts that none has
+    return pipe

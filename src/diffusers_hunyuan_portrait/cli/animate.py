@@ -39,7 +39,8 @@ def animate(
     model: Annotated[
         str,
         typer.Option(
-            envvar="HUNYUAN_PORTRAIT_MODEL", help="A folder written by `convert`, or `tiny` to try the installation."
+            envvar="HUNYUAN_PORTRAIT_MODEL",
+            help="A folder written by `convert`, or `tiny` to try the installation.",
         ),
     ],
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
@@ -50,8 +51,12 @@ def animate(
     detector: Annotated[
         str, typer.Option(help="What finds the faces: auto, insightface, mtcnn or yoloface.")
     ] = "auto",
-    height: Annotated[int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")] = None,
-    width: Annotated[int | None, typer.Option(help="Width of the square as it is made.", show_default="the model's")] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Width of the square as it is made.", show_default="the model's")
+    ] = None,
     appearance_guidance_scale: Annotated[
         str, typer.Option(metavar="NUMBER|FIRST:LAST", help="How strongly the portrait is followed.")
     ] = "2.0",

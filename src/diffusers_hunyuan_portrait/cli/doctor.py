@@ -34,7 +34,9 @@ def doctor() -> None:
     table.add_row("device", _describe(device))
     table.add_row("dtype", str(choose_dtype("auto", device)).removeprefix("torch."))
     table.add_row("detector", resolve_detector("auto"))
-    table.add_row("video encoder", "libx264" if "libx264" in av.codecs_available else "missing: PyAV without libx264")
+    table.add_row(
+        "video encoder", "libx264" if "libx264" in av.codecs_available else "missing: PyAV without libx264"
+    )
     console = Console(highlight=False)
     console.print(table)
 

@@ -1,0 +1,221 @@
+"""`hunyuan-portrait animate` as a user meets it: what it writes, what it says, and how it refuses bad input."""
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from demo_inputs import demo_frames, portrait_picture
+from PIL import Image
+
+from diffusers_hunyuan_portrait.cli.main import run
+from diffusers_hunyuan_portrait.media import VideoReader, VideoWriter, read_image
+
+NUM_FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory) -> Path:
+    """A folder with a portrait and a driving clip in which a face moves."""
+    folder = tmp_path_factory.mktemp("media")
+    Image.fromarray(portrait_picture()).save(folder / "portrait.png")
+    with VideoWriter(folder / "driving.mp4", frame_rate=Fraction(30000, 1001)) as writer:
+        for frame in demo_frames(NUM_FRAMES):
+            writer.write(frame)
+    return folder
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs the command line with these words; gives the exit code and what it said on standard error."""
+
+    def call(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["hunyuan-portrait", *map(str, words)])
+        try:
+            run()
+            code = 0
+        except SystemExit as leaving:
+            code = leaving.code or 0
+        captured = capsys.readouterr()
+        return code, captured.err + captured.out
+
+    return call
+
+
+@pytest.fixture
+def animate(command, media, tmp_path):
+    """Runs `animate` on the good portrait and clip but for what a test changes; gives code, words and output."""
+
+    def call(*options, portrait=None, driving=None, output=None, model="tiny"):
+        output = output or tmp_path / "out.mp4"
+        words = (portrait or media / "portrait.png", driving or media / "driving.mp4", "-o", output, "--model", model)
+        code, said = command("animate", *words, "--steps", 1, "--seed", 3, "--detector", "mtcnn", *options)
+        return code, " ".join(said.split()), output
+
+    return call
+
+
+def codec_of(path: Path) -> tuple[str, str]:
+    with av.open(str(path)) as container:
+        context = container.streams.video[0].codec_context
+        return context.name, context.pix_fmt
+
+
+def test_the_square_is_put_back_into_the_portrait_at_the_clips_rate(animate, media):
+    code, said, output = animate()
+    assert code == 0, said
+    assert "tiny model" in said
+    assert "Faces by mtcnn" in said
+    clip, original = VideoReader(output), read_image(media / "portrait.png")
+    assert (clip.frame_count, clip.frame_rate) == (NUM_FRAMES, Fraction(30000, 1001))
+    assert codec_of(output) == ("h264", "yuv420p")
+    assert (clip.height, clip.width) == original.shape[:2]
+    first = next(iter(clip)).astype(int)
+    # The portrait box of this picture leaves its lower edge alone; 12 of 255 is what the codec may change there.
+    assert np.abs(first[-40:] - original[-40:]).mean() < 12
+    # The face is replaced by an untrained network's picture.
+    assert np.abs(first[60:140, 180:260] - original[60:140, 180:260]).mean() > 30
+
+
+def test_crop_only_writes_the_square_alone(animate):
+    code, said, output = animate("--crop-only", "--height", 72, "--width", 64)
+    assert code == 0, said
+    clip = VideoReader(output)
+    assert (clip.width, clip.height, clip.frame_count) == (64, 72, NUM_FRAMES)
+
+
+def test_a_seed_repeats_the_file(animate, tmp_path):
+    files = [tmp_path / "a.mp4", tmp_path / "b.mp4", tmp_path / "c.mp4"]
+    for file, seed in zip(files, [5, 5, 6], strict=True):
+        code, said, _ = animate("--seed", seed, output=file)
+        assert code == 0, said
+    assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
+
+
+def test_a_still_picture_drives_one_frame(animate, media):
+    code, said, output = animate(driving=media / "portrait.png")
+    assert code == 0, said
+    assert VideoReader(output).frame_count == 1
+
+
+def test_frames_without_a_face_are_named_and_the_clip_goes_on(animate, tmp_path):
+    driving = tmp_path / "lost.mp4"
+    with VideoWriter(driving, frame_rate=25) as writer:
+        for index, frame in enumerate(demo_frames(NUM_FRAMES)):
+            writer.write(np.zeros_like(frame) if index in (0, 2, 3) else frame)
+    code, said, output = animate(driving=driving)
+    assert code == 0, said
+    assert "No face was found in 3 of 6 driving frames: 0, 2-3" in said
+    assert VideoReader(output).frame_count == NUM_FRAMES
+
+
+def bad_file(kind: str, folder: Path, good: Path) -> Path:
+    path = folder / f"{kind}{good.suffix}"
+    if kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("neither a picture nor a video\n" * 50)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "cut":
+        path.write_bytes(good.read_bytes()[: good.stat().st_size * 2 // 3])
+    return path
+
+
+@pytest.mark.parametrize("role", ["portrait", "driving"])
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("missing", "There is no"),
+        ("empty", "is empty"),
+        ("text", "is not a"),
+        ("folder", "is a folder"),
+        ("cut", "cut short"),
+    ],
+)
+def test_an_unreadable_file_is_refused(animate, media, tmp_path, role, kind, sentence):
+    good = media / {"portrait": "portrait.png", "driving": "driving.mp4"}[role]
+    path = bad_file(kind, tmp_path, good)
+    refused(animate(**{role: path}), sentence, str(path))
+
+
+@pytest.mark.parametrize("side", [1, 20_000])
+def test_a_portrait_of_a_senseless_size_is_refused(animate, tmp_path, side):
+    path = tmp_path / "portrait.png"
+    Image.new("1", (side, side)).save(path)
+    refused(animate(portrait=path), f"{side}x{side}", "pixels")
+
+
+def test_a_portrait_without_a_face_is_refused(animate, tmp_path):
+    path = tmp_path / "portrait.png"
+    Image.new("RGB", (256, 256), (90, 120, 150)).save(path)
+    refused(animate(portrait=path), "No face was found in the portrait")
+
+
+def test_a_clip_without_any_face_is_refused(animate, tmp_path):
+    path = tmp_path / "driving.mp4"
+    with VideoWriter(path, frame_rate=25) as writer:
+        for _ in range(3):
+            writer.write(np.full((128, 128, 3), 128, np.uint8))
+    refused(animate(driving=path), "No face was found in any")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--appearance-guidance-scale", "nan"], ["appearance_guidance_scale", "nan"]),
+        (["--motion-guidance-scale", "1:inf"], ["motion_guidance_scale", "inf"]),
+        (["--motion-guidance-scale", "lots"], ["--motion-guidance-scale", "lots"]),
+        (["--steps", 0], ["num_inference_steps", "0"]),
+        (["--window-size", 3, "--window-overlap", 3], ["window_size", "window_overlap", "longer"]),
+        (["--height", 100], ["multiples of 8", "100"]),
+        (["--width", 4], ["multiples of 8", "4"]),
+        (["--strength", 0], ["strength", "0"]),
+        (["--detector", "eyes"], ["eyes", "mtcnn"]),
+        (["--device", "abacus"], ["abacus", "cpu"]),
+        (["--dtype", "fp3"], ["fp3", "bf16"]),
+        (["--offload", "cloud"], ["cloud", "sequential"]),
+        (["--offload", "model"], ["model", "GPU"]),
+        (["--model", "/nowhere"], ["/nowhere", "convert"]),
+    ],
+)
+def test_a_senseless_setting_is_refused(animate, options, words):
+    refused(animate(*options), *words)
+
+
+def test_a_folder_that_is_no_model_is_refused(animate, tmp_path):
+    refused(animate(model=tmp_path), "not a converted model", str(tmp_path))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableVideoDiffusionPipeline"}')
+    refused(animate(model=tmp_path), "StableVideoDiffusionPipeline")
+    (tmp_path / "model_index.json").write_text('{"_class_name": "HunyuanPortraitPipeline"}')
+    refused(animate(model=tmp_path), "incomplete or damaged")
+
+
+def test_an_output_that_cannot_be_is_refused(animate, tmp_path):
+    refused(animate(output=tmp_path / "nowhere" / "out.mp4"), "nowhere")
+    refused(animate(output=tmp_path / "out.txt"), "out.txt", ".mp4")
+    code, said, _ = animate(output=tmp_path)
+    assert (code, list(tmp_path.iterdir())) == (2, [])
+    assert "is a folder" in said
+
+
+def test_a_failure_keeps_the_video_that_was_there(animate, tmp_path):
+    old = tmp_path / "out.mp4"
+    old.write_bytes(b"an older video")
+    code, _, _ = animate("--steps", 0)
+    assert code == 2
+    assert old.read_bytes() == b"an older video"
+
+
+def refused(result: tuple[int, str, Path], *words: str) -> None:
+    """One sentence with these words, exit code 2, no traceback and no output."""
+    code, said, output = result
+    assert code == 2, said
+    assert "Traceback" not in said
+    assert said.count("Error:") == 1
+    error = said.partition("Error:")[2]
+    assert all(word in error for word in words), error
+    assert not output.exists()
+    assert not list(output.parent.glob(".*")) if output.parent.exists() else True
