@@ -1,5 +1,6 @@
 """`PortraitConditions`: everything that one run of the pipeline is conditioned on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,7 @@ class PortraitConditions:
     motion_tokens: torch.Tensor
     pose_images: torch.Tensor | None = None
     pad_frames: int = 0
-    portrait_box: tuple[int, int, int, int] | None = None
+    portrait_box: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         for name, axes in {"portrait": 4, "dino_image": 4, "id_embedding": 2, "motion_tokens": 4}.items():

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from diffusers import AutoencoderKLTemporalDecoder, DiffusionPipeline, ModelMixi
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import BaseOutput, logging
 from diffusers.utils.torch_utils import randn_tensor
+from torch.nn.functional import group_norm, linear
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
 from .conditions import PortraitConditions
 from .errors import UserError
@@ -120,6 +124,15 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         """Steps of the last run."""
         return self._num_timesteps
 
+    def enable_group_offload(self, *args: Any, **kwargs: Any) -> None:
+        """diffusers' own, made to reach the VAE.
+
+        Its hooks for blocks sit on a network's `forward`, which neither encoding nor decoding passes through,
+        unless the parts that they do call are named.
+        """
+        self.vae._group_offload_block_modules = ["encoder", "quant_conv", "decoder"]
+        super().enable_group_offload(*args, **kwargs)
+
     # -- The run ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -210,12 +223,14 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             )
         elif image is not None or driving_video is not None:
             raise UserError("Give either `image` and `driving_video`, or `conditions`, not both.")
-        self._check_conditions(conditions)
+        self._check_conditions(conditions, height, width)
         device, num_frames = self._execution_device, conditions.num_frames
 
         # 2. Encode the portrait: as image latents (unscaled), as start of the sampling (scaled), as tokens
         shape = (1, num_frames, self.vae.config.latent_channels, *self._latent_size(conditions.portrait))
         noise = self._prepare_noise(shape, latents, generator)
+        if self.interrupt:  # while the faces were looked for: there is no whole step, so there are no frames
+            return self._finish(noise[:, :0], conditions, output_type, decode_chunk_size, on_progress, return_dict)
         image_latents, start = self._encode_portrait(conditions.portrait, noise_aug_strength, generator)
         image_tokens = self.encode_image(conditions.dino_image, conditions.id_embedding).to(self.unet.dtype)
         black_pose = self._encode_black_pose(conditions.portrait) if conditions.pose_images is None else None
@@ -225,9 +240,10 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
 
         # 3. Schedule: the steps that `strength` leaves, and the guidance of each
         self.scheduler.set_timesteps(num_inference_steps, device=device)
-        first_step = num_inference_steps - int(num_inference_steps * strength)
-        self.scheduler.set_begin_index(first_step)
-        timesteps = self.scheduler.timesteps[first_step:]
+        skipped = (num_inference_steps - int(num_inference_steps * strength)) * self.scheduler.order
+        if hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(skipped)
+        timesteps = self.scheduler.timesteps[skipped:]
         self._num_timesteps = len(timesteps)
         appearance_scales = guidance_schedule(appearance_guidance_scale, len(timesteps))
         motion_scales = guidance_schedule(motion_guidance_scale, len(timesteps))
@@ -243,48 +259,64 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
 
         # 5. Denoise: at each step, the mean of all windows' predictions takes one scheduler step
         num_windows = math.ceil(num_frames / (window_size - window_overlap))
-        report = self._progress_reporter(on_progress, "denoise", len(timesteps) * num_windows)
-        for step, timestep in enumerate(timesteps):
-            weights = branch_weights(appearance_scales[step], motion_scales[step])
-            windows = window_frames(num_frames, window_size, window_overlap, window_shift, step)
-            prediction.zero_()
-            for frames in windows:
-                sample = self.scheduler.scale_model_input(latents[:, frames.to(device)], timestep)
-                window_prediction = self._predict_window(
-                    sample.to(self.unet.dtype),
-                    timestep.to(self.unet.dtype),
-                    image_tokens,
-                    conditions.motion_tokens[:, frames.to(conditions.motion_tokens.device)].to(
-                        device, self.unet.dtype
-                    ),
-                    image_latents,
-                    black_pose if black_pose is not None else self._encode_pose(conditions.pose_images, frames),
-                    added_time_ids,
-                    weights,
-                )
-                if window_prediction is None:
-                    break
-                accumulate_window(prediction, window_prediction, frames)
-                report()
-            if self.interrupt:
-                break  # the latents stay those of the last whole step
-            prediction /= count_entries(windows, num_frames).to(device).view(-1, 1, 1, 1)
-            for scheduler, part in zip(schedulers, slices, strict=True):
-                latents[:, part] = scheduler.step(
-                    prediction[:, part], timestep, latents[:, part], **step_options
-                ).prev_sample
-            if callback_on_step_end is not None:
-                changed = callback_on_step_end(self, step, timestep, {"latents": latents})
-                latents = changed.pop("latents", latents) if changed else latents
+        with self._counter(on_progress, "denoise", len(timesteps) * num_windows) as count:
+            for step, timestep in enumerate(timesteps):
+                weights = branch_weights(appearance_scales[step], motion_scales[step])
+                windows = window_frames(num_frames, window_size, window_overlap, window_shift, step)
+                prediction.zero_()
+                for frames in windows:
+                    sample = self.scheduler.scale_model_input(latents[:, frames.to(device)], timestep)
+                    pose = black_pose
+                    if conditions.pose_images is not None:
+                        pose = self._encode_pose(conditions.pose_images, frames)
+                    window_prediction = self._predict_window(
+                        sample.to(self.unet.dtype),
+                        timestep.to(self.unet.dtype),
+                        image_tokens,
+                        self._pick(conditions.motion_tokens, frames),
+                        image_latents,
+                        pose,
+                        added_time_ids,
+                        weights,
+                    )
+                    if window_prediction is None:
+                        break
+                    accumulate_window(prediction, window_prediction, frames)
+                    count()
+                if self.interrupt:
+                    break  # the latents stay those of the last whole step
+                prediction /= count_entries(windows, num_frames).to(device).view(-1, 1, 1, 1)
+                # A callback may keep the latents that it was given; where there is none, no copy is spent.
+                stepped = latents if callback_on_step_end is None else torch.empty_like(latents)
+                for scheduler, part in zip(schedulers, slices, strict=True):
+                    stepped[:, part] = scheduler.step(
+                        prediction[:, part], timestep, latents[:, part], **step_options
+                    ).prev_sample
+                latents = stepped
+                if callback_on_step_end is not None:
+                    tensors = {"latents": latents} if "latents" in callback_on_step_end_tensor_inputs else {}
+                    changed = callback_on_step_end(self, step, timestep, tensors) or {}
+                    latents = changed.pop("latents", latents)
 
         # 6. Decode, unless latents are asked for
-        if output_type == "latent":
-            frames_out: Any = latents
-        else:
+        return self._finish(latents, conditions, output_type, decode_chunk_size, on_progress, return_dict)
+
+    def _finish(
+        self,
+        latents: torch.Tensor,
+        conditions: PortraitConditions,
+        output_type: str,
+        decode_chunk_size: int,
+        on_progress: Progress | None,
+        return_dict: bool,
+    ) -> HunyuanPortraitPipelineOutput | tuple:
+        """The latents as `output_type` says; of an interrupted run, those pictures that were decoded."""
+        frames: Any = latents
+        if output_type != "latent":
             chunks = self.decode_frames(latents, decode_chunk_size, conditions.pad_frames, on_progress=on_progress)
-            frames_out = _collect(chunks, output_type, conditions.portrait.shape[-2:])
+            frames = _collect(chunks, output_type, conditions.portrait.shape[-2:])
         self.maybe_free_model_hooks()
-        return HunyuanPortraitPipelineOutput(frames=frames_out) if return_dict else (frames_out,)
+        return HunyuanPortraitPipelineOutput(frames=frames) if return_dict else (frames,)
 
     def _predict_window(
         self,
@@ -293,7 +325,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         image_tokens: torch.Tensor,
         motion_tokens: torch.Tensor,
         image_latents: torch.Tensor,
-        pose_features: torch.Tensor,
+        pose_features: torch.Tensor | None,
         added_time_ids: torch.Tensor,
         weights: tuple[float, float, float],
     ) -> torch.Tensor | None:
@@ -495,14 +527,18 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         The VAE encodes in float32 whatever it decodes in, as the released weights were used. The noise
         augmentation goes into the first only.
         """
-        portrait = portrait.to(self._execution_device, torch.float32)
-        with _in_float32(self.vae):
-            clean = self.vae.encode(portrait).latent_dist.mode()
-            augmented = clean
-            if noise_aug_strength > 0:
-                noise = randn_tensor(portrait.shape, generator=generator, device=portrait.device)
-                augmented = self.vae.encode(portrait + noise_aug_strength * noise).latent_dist.mode()
-        return augmented[:, None].to(self.unet.dtype), clean[:, None] * self.vae.config.scaling_factor
+        pictures = portrait.to(self._execution_device, torch.float32)
+        if noise_aug_strength > 0:
+            noise = randn_tensor(pictures.shape, generator=generator, device=pictures.device)
+            pictures = torch.cat([pictures, pictures + noise_aug_strength * noise])
+        with _Float32Weights():
+            modes = self.vae.encode(pictures).latent_dist.mode()[:, None]  # (1 or 2, 1, 4, h, w)
+        return modes[-1:].to(self.unet.dtype), modes[:1] * self.vae.config.scaling_factor
+
+    def _pick(self, motion_tokens: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """The tokens of a window, where and as the UNet takes them; the clip's may stay on the CPU."""
+        window = motion_tokens[:, frames.to(motion_tokens.device)]
+        return window.to(self._execution_device, self.unet.dtype)
 
     def _encode_pose(self, pose_images: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         """Pose features of a window, (1, window, C, h, w)."""
@@ -531,6 +567,9 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             decode_chunk_size: frames decoded at a time.
             pad_frames: frames dropped at each end.
             on_progress: told the frames decoded.
+
+        Decoding stops where `interrupt` is set, as an interrupted run leaves it; set it to `False` to decode
+        what such a run gave.
 
         Yields:
             (n, 3, H, W) in [0, 1], float32, on the device.
@@ -569,22 +608,15 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         accepted = inspect.signature(self.scheduler.step).parameters
         return {"generator": generator} if "generator" in accepted else {}
 
-    def _progress_reporter(self, on_progress: Progress | None, stage: str, total: int) -> Callable[[], None]:
-        """A function to call once for each of `total` parts done."""
-        bar = self.progress_bar(total=total) if on_progress is None else None
-        done = 0
-
-        def report() -> None:
-            nonlocal done
-            done += 1
-            if on_progress is not None:
-                on_progress(stage, done, total)
-            elif bar is not None:
-                bar.update()
-                if done == total:
-                    bar.close()
-
-        return report
+    @contextmanager
+    def _counter(self, on_progress: Progress | None, stage: str, total: int) -> Iterator[Callable[[], Any]]:
+        """A function to call once for each of `total` parts done; without `on_progress` it moves a bar."""
+        if on_progress is None:
+            with self.progress_bar(total=total) as bar:
+                yield bar.update
+        else:
+            done = itertools.count(1)
+            yield lambda: on_progress(stage, next(done), total)
 
     # -- Checks ----------------------------------------------------------------------------------------------
 
@@ -612,7 +644,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         Raises:
             UserError: one of them is out of range; the first found is named with its value.
         """
-        self._check_size(height or self.config.resolution, width or self.config.resolution)
+        resolution = self.config.resolution
+        self._check_size(resolution if height is None else height, resolution if width is None else width)
         counts = {
             "num_inference_steps": num_inference_steps,
             "window_size": window_size,
@@ -632,7 +665,9 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         if not 0 < strength <= 1:
             raise UserError(f"`strength` is {strength}; it must be above 0 and at most 1.")
         if int(num_inference_steps * strength) < 1:
-            raise UserError(f"`strength` {strength} leaves none of {num_inference_steps} steps; raise one of them.")
+            raise UserError(
+                f"`strength` {strength} leaves none of {num_inference_steps} steps; raise one of them."
+            )
         scales = {
             "appearance_guidance_scale": appearance_guidance_scale,
             "motion_guidance_scale": motion_guidance_scale,
@@ -657,26 +692,41 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         if height < factor or width < factor or height % factor or width % factor:
             raise UserError(f"Height and width must be multiples of {factor}, but are {height} and {width}.")
 
-    def _check_conditions(self, conditions: PortraitConditions) -> None:
-        self._check_size(*conditions.portrait.shape[-2:])
-        width = self.unet.config.cross_attention_dim
-        channels = conditions.motion_tokens.shape[-1]
-        if channels != (width if isinstance(width, int) else width[0]):
-            raise UserError(f"`motion_tokens` have {channels} channels, but this model's UNet takes {width}.")
+    def _check_conditions(self, conditions: PortraitConditions, height: int | None, width: int | None) -> None:
+        made = tuple(conditions.portrait.shape[-2:])
+        self._check_size(*made)
+        if height not in (None, made[0]) or width not in (None, made[1]):
+            raise UserError(
+                f"The conditions are for pictures of {made[0]}×{made[1]}; leave `height` and `width` out, or "
+                "prepare conditions of the size wanted."
+            )
+        adapter, unet = self.im_adapter.config, self.unet.config
+        widths = unet.cross_attention_dim  # one for all levels, or one for each
+        for name, axis, expected in (
+            ("portrait", 1, self.vae.config.in_channels),
+            ("dino_image", 1, 3),
+            ("dino_image", 2, adapter.image_size),
+            ("dino_image", 3, adapter.image_size),
+            ("id_embedding", 1, adapter.id_dim),
+            ("motion_tokens", 3, widths if isinstance(widths, int) else widths[0]),
+        ):
+            shape = tuple(getattr(conditions, name).shape)
+            if shape[axis] != expected:
+                raise UserError(f"`{name}` has shape {shape}, but this model needs {expected} on axis {axis}.")
 
 
-@contextmanager
-def _in_float32(network: ModelMixin) -> Iterator[None]:
-    """Runs `network` in float32 for a while; what was half precision comes back unchanged."""
-    dtype = network.dtype
-    if dtype == torch.float32:
-        yield
-        return
-    network.type(torch.float32)
-    try:
-        yield
-    finally:
-        network.type(dtype)
+class _Float32Weights(TorchFunctionMode):
+    """Computes in float32 with a network of any floating-point type, by casting each weight as it is used.
+
+    The stored weights are left alone, because an offload hook may hold them anywhere and in its own copies.
+    """
+
+    WEIGHTED = (torch.conv2d, linear, group_norm)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in self.WEIGHTED:
+            args, kwargs = tree_map_only(torch.Tensor, torch.Tensor.float, (args, kwargs))
+        return func(*args, **(kwargs or {}))
 
 
 def _resize_portrait(picture: np.ndarray, cut: Any, height: int, width: int) -> np.ndarray:
@@ -684,7 +734,7 @@ def _resize_portrait(picture: np.ndarray, cut: Any, height: int, width: int) -> 
     if cut.image.shape[:2] == (height, width):
         return cut.image
     square = PIL.Image.fromarray(picture).crop(tuple(cut.box))
-    return np.asarray(square.resize((width, height), PIL.Image.Resampling.BICUBIC))
+    return np.array(square.resize((width, height), PIL.Image.Resampling.BICUBIC))
 
 
 def _crop_chunks(frames: Iterable[Any], size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
@@ -721,7 +771,7 @@ def _name_ranges(frames: list[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def _collect(chunks: Iterator[torch.Tensor], output_type: str, size: tuple[int, int]) -> Any:
+def _collect(chunks: Iterator[torch.Tensor], output_type: str, size: Sequence[int]) -> Any:
     """All decoded frames as `output_type` says; each chunk leaves the device as soon as it is decoded."""
     pictures = [chunk.cpu() for chunk in chunks]
     frames = torch.cat(pictures) if pictures else torch.empty(0, 3, *size)  # (frames, 3, H, W)

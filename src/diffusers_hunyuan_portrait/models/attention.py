@@ -65,16 +65,20 @@ class PortraitAttnProcessor:
         attention_mask: torch.Tensor | None = None,
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        query = attn.to_q(hidden_states)  # (rows, queries, channels)
         if encoder_hidden_states is None:
-            result = self._attend(attn, query, attn.to_k(hidden_states), attn.to_v(hidden_states))
+            keys_and_values = [(attn.to_k(hidden_states), attn.to_v(hidden_states))]
         else:
             image, motion = encoder_hidden_states
-            result = torch.zeros_like(query)
+            keys_and_values = []
             if image is not None:
-                result = self._attend(attn, query, attn.to_k(image), attn.to_v(image))
+                keys_and_values.append((attn.to_k(image), attn.to_v(image)))
             if motion is not None:
-                result = result + self._attend(attn, query, attn.to_k_motion(motion), attn.to_v_motion(motion))
+                keys_and_values.append((attn.to_k_motion(motion), attn.to_v_motion(motion)))
+        if keys_and_values:
+            query = attn.to_q(hidden_states)  # (rows, queries, channels)
+            result = sum(self._attend(attn, query, key, value) for key, value in keys_and_values)
+        else:
+            result = hidden_states.new_zeros(1, 1, attn.inner_dim)  # the same for every query: left to broadcast
         return attn.to_out[1](attn.to_out[0](result))
 
     def _attend(self, attn: Attention, query, key, value) -> torch.Tensor:

@@ -76,7 +76,7 @@ class IMAdapterOutput(BaseOutput):
     """`image_tokens` (B, S, C) for the UNet; `hidden_states` (B, T, C), all tokens after the final norm."""
 
     image_tokens: torch.Tensor
-    hidden_states: torch.Tensor
+    hidden_states: torch.Tensor | None = None  # a default, so that offload hooks can rebuild the output
 
 
 class IMAdapter(ModelMixin, ConfigMixin):
@@ -140,7 +140,7 @@ class IMAdapter(ModelMixin, ConfigMixin):
     def forward(
         self, dino_image: torch.Tensor, id_embedding: torch.Tensor, return_dict: bool = True
     ) -> IMAdapterOutput | tuple[torch.Tensor, torch.Tensor]:
-        """`dino_image` (B, 3, image_size, image_size), normalised; `id_embedding` (B, id_dim), unit norm or zeros."""
+        """`dino_image`: (B, 3, image_size, image_size), normalised; `id_embedding`: (B, id_dim), unit or zero."""
         id_embedding = id_embedding.to(self.dtype)
         hidden_states = self.backbone.embeddings(dino_image.to(self.dtype))  # (batch, tokens, channels)
         for index, layer in enumerate(self.backbone.encoder.layer):

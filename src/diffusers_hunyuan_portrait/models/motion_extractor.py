@@ -143,9 +143,10 @@ class MotionExtractorOutput(BaseOutput):
     """
 
     motion_tokens: torch.Tensor
-    expression: torch.Tensor
-    rotation: torch.Tensor
-    translation: torch.Tensor
+    # Defaults, so that offload hooks can rebuild the output from its fields.
+    expression: torch.Tensor | None = None
+    rotation: torch.Tensor | None = None
+    translation: torch.Tensor | None = None
 
 
 class MotionExtractor(ModelMixin, ConfigMixin):

@@ -23,7 +23,8 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
     _supports_gradient_checkpointing = True
     _repeated_blocks = ["BasicTransformerBlock", "TemporalBasicTransformerBlock", "SpatioTemporalResBlock"]  # noqa: RUF012
 
-    @functools.wraps(UNetSpatioTemporalConditionModel.__init__)  # the config is read from this signature
+    # The config is read from the signature.
+    @functools.wraps(UNetSpatioTemporalConditionModel.__init__)  # type: ignore[misc]
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         for block in [*self.down_blocks, self.mid_block, *self.up_blocks]:
