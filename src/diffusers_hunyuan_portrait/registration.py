@@ -9,8 +9,7 @@ def register_with_diffusers() -> None:
     """Lets `DiffusionPipeline.from_pretrained` load our folders, and `save_pretrained` write our short name.
 
     diffusers looks a pipeline's class up as an attribute of its own, and a component's library in a table that is
-    private: where a later version has none, components are saved under their modules' full names, and load all
-    the same by `HunyuanPortraitPipeline.from_pretrained`.
+    private: where a later version has none, folders still load by `HunyuanPortraitPipeline.from_pretrained`.
     """
     diffusers.HunyuanPortraitPipeline = HunyuanPortraitPipeline
     try:

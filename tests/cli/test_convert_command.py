@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,13 @@ from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 from diffusers_hunyuan_portrait.cli.main import run
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def output(tmp_path):
+    """Where to convert to; removed after the test."""
+    yield tmp_path / "model"
+    shutil.rmtree(tmp_path / "model", ignore_errors=True)
 
 
 @pytest.fixture
@@ -31,8 +39,7 @@ def command(monkeypatch, capfd):
     return call
 
 
-def test_it_converts_by_a_config_file_and_says_where_to(tiny_source, command, tmp_path):
-    output = tmp_path / "model"
+def test_it_converts_by_a_config_file_and_says_where_to(tiny_source, command, output):
     config = GOLDEN / "tiny_model.json"  # has the sizes under "config"
     words = ["--svd", tiny_source / "svd", "--output", output, "--config", config, "--dtype", "bf16"]
     code, said = command("convert", tiny_source, *words)
@@ -43,8 +50,7 @@ def test_it_converts_by_a_config_file_and_says_where_to(tiny_source, command, tm
     assert pipe.config.resolution == 64
 
 
-def test_an_error_is_one_sentence_and_exit_code_2(tiny_source, command, tmp_path):
-    output = tmp_path / "model"
+def test_an_error_is_one_sentence_and_exit_code_2(tiny_source, command, output):
     code, said = command("convert", tiny_source, "--svd", tiny_source / "svd", "--output", output)
     assert code == 2
     assert said.startswith("Error: ")
@@ -57,11 +63,10 @@ def test_an_error_is_one_sentence_and_exit_code_2(tiny_source, command, tmp_path
     ("content", "sentence"),
     [(None, "cannot be read: No such file"), ("{", "is not a JSON file"), ("3", "a JSON int")],
 )
-def test_a_bad_config_file_is_named(content, sentence, tiny_source, command, tmp_path):
+def test_a_bad_config_file_is_named(content, sentence, tiny_source, command, output, tmp_path):
     config = tmp_path / "sizes.json"
     if content is not None:
         config.write_text(content)
-    output = tmp_path / "model"
     code, said = command(
         "convert", tiny_source, "--svd", tiny_source / "svd", "--output", output, "--config", config
     )
@@ -70,8 +75,8 @@ def test_a_bad_config_file_is_named(content, sentence, tiny_source, command, tmp
     assert sentence in said
 
 
-def test_the_script_does_the_same(tiny_source, tiny_config, tmp_path):
-    config, output = tmp_path / "sizes.json", tmp_path / "model"
+def test_the_script_does_the_same(tiny_source, tiny_config, output, tmp_path):
+    config = tmp_path / "sizes.json"
     config.write_text(json.dumps(tiny_config))
     script = ROOT / "convert" / "convert_hunyuan_portrait.py"
     words = [script, tiny_source, "--svd", tiny_source / "svd", "--output", output, "--config", config]

@@ -23,8 +23,8 @@ from .networks import build_networks, build_scheduler, check_config, find_resolu
 from .weights import check_weights, open_weights
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-# What is in memory at a time: a shard as it is written, and as much of the file it is read from.
-SHARD_SIZE = "2GB"
+# What is in memory at a time: a shard as it is written, and what it is read from, twice that for half precision.
+SHARD_SIZE = "1GB"
 DISK_MARGIN = 2**24  # for configs and file system, beside the weights
 
 # A folder's root `pipeline.py`, which diffusers' `custom_pipeline=` looks for.
@@ -64,8 +64,8 @@ def convert_checkpoint(
 ) -> Path:
     """Writes `output`, a folder that `HunyuanPortraitPipeline.from_pretrained` loads.
 
-    Everything is checked before anything is written, and `output` appears once it is whole. At most some 5 GiB
-    are in memory, whatever the sizes.
+    Everything is checked before anything is written, and `output` appears once it is whole. Memory stays within
+    4 GiB, as the files are read a shard at a time.
 
     Args:
         source: folder with the seven published files, or with a folder `hyportrait` that has them.

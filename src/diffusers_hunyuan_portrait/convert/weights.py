@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from ..errors import CheckpointError
 from .layout import Shape
 
-PROBLEMS_SHOWN = 5  # of one file; a wrong file has hundreds
+PROBLEMS_SHOWN = 3  # of each kind in a file; one for other sizes has hundreds
 
 
 def open_weights(path: Path) -> dict[str, Any]:
@@ -62,26 +62,25 @@ def check_weights(path: Path, weights: Mapping[str, Any], expected: Mapping[str,
     Raises:
         CheckpointError: a key is missing, surplus or misshapen; names the first few, with both shapes.
     """
-    problems = [
+    missing = [
         f"{key} is missing, expected with shape {shape}"
         for key, (shape, _) in expected.items()
         if key not in weights
     ]
+    surplus, wrong = [], []
     for key, value in weights.items():
         if not isinstance(value, torch.Tensor):
-            problems.append(f"{key} is a {type(value).__name__}, not a tensor")
+            wrong.append(f"{key} is a {type(value).__name__}, not a tensor")
         elif value.layout != torch.strided:
-            problems.append(f"{key} is sparse, not a plain tensor")
+            wrong.append(f"{key} is sparse, not a plain tensor")
         elif key not in expected:
-            problems.append(f"{key} is not expected, but there with shape {tuple(value.shape)}")
+            surplus.append(f"{key} is not expected, but there with shape {tuple(value.shape)}")
         elif tuple(value.shape) != expected[key][0]:
-            problems.append(f"{key} has shape {tuple(value.shape)}, not {expected[key][0]}")
+            wrong.append(f"{key} has shape {tuple(value.shape)}, not {expected[key][0]}")
         elif value.is_floating_point() != expected[key][1]:
-            problems.append(
-                f"{key} is of type {value.dtype}, {'not' if expected[key][1] else 'which is'} floating-point"
-            )
-    if problems:
-        more = f"; and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
-        raise CheckpointError(
-            f"{path} does not hold the weights expected of it: {'; '.join(problems[:PROBLEMS_SHOWN])}{more}."
-        )
+            wrong.append(f"{key} is of type {value.dtype}, of which kind it should not be")
+    shown = [problem for kind in (wrong, missing, surplus) for problem in kind[:PROBLEMS_SHOWN]]
+    if shown:
+        others = len(wrong) + len(missing) + len(surplus) - len(shown)
+        more = f"; and {others} more" if others else ""
+        raise CheckpointError(f"{path} does not hold the weights expected of it: {'; '.join(shown)}{more}.")
