@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from . import face, media
+from .errors import RunInterruptedError
 from .pipeline import HunyuanPortraitPipeline, Progress
 
 
@@ -48,14 +49,18 @@ def animate(
 
     Raises:
         UserError: an input, a setting or the output is wrong; nothing was written.
+        RunInterruptedError: `pipe.interrupt` was set meanwhile; nothing was written.
     """
     output = media.check_output(output)
     pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     original = media.read_image(portrait)
     clip = media.open_frames(driving)
+    pipe.interrupt = False
     conditions = pipe.prepare_conditions(
         original, clip, height=height, width=width, detector=detector, on_progress=on_progress
     )
+    if pipe.interrupt:
+        raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")
     latents = pipe(conditions=conditions, output_type="latent", on_progress=on_progress, **settings).frames
     chunks = pipe.decode_frames(latents, decode_chunk_size, conditions.pad_frames, on_progress=on_progress)
     times = clip.timestamps if clip.is_variable_rate else None
@@ -64,6 +69,8 @@ def animate(
             if not crop_only:
                 picture = media.paste_back(original, picture, conditions.portrait_box)
             writer.write(picture, None if times is None else times[index])
+        if pipe.interrupt:
+            raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")
     return output
 
 

@@ -19,3 +19,7 @@ class UnreadableMediaError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint file is missing, unsafe to load, or does not hold the expected keys and shapes."""
+
+
+class RunInterruptedError(RuntimeError):
+    """A run was stopped through the pipeline's `interrupt` before it had its result."""

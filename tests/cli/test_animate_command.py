@@ -128,7 +128,7 @@ def bad_file(kind: str, folder: Path, good: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("missing", "There is no"),
+        ("missing", "does not exist"),
         ("empty", "is empty"),
         ("text", "is not a"),
         ("folder", "is a folder"),
@@ -141,11 +141,11 @@ def test_an_unreadable_file_is_refused(animate, media, tmp_path, role, kind, sen
     refused(animate(**{role: path}), sentence, str(path))
 
 
-@pytest.mark.parametrize("side", [1, 20_000])
-def test_a_portrait_of_a_senseless_size_is_refused(animate, tmp_path, side):
+@pytest.mark.parametrize(("side", "words"), [(1, "1x1 pixels"), (20_000, "400 megapixels")])
+def test_a_portrait_of_a_senseless_size_is_refused(animate, tmp_path, side, words):
     path = tmp_path / "portrait.png"
     Image.new("1", (side, side)).save(path)
-    refused(animate(portrait=path), f"{side}x{side}", "pixels")
+    refused(animate(portrait=path), str(path), words)
 
 
 def test_a_portrait_without_a_face_is_refused(animate, tmp_path):
