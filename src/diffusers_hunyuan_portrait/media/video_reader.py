@@ -155,8 +155,9 @@ class VideoReader:
                 raise UnreadableMediaError(f"{self.path} holds no moving picture; give a video file.")
             check_area(stream.codec_context.width, stream.codec_context.height, str(self.path))
             self._stream_index = stream.index
-            self._ticks_a_second = float(1 / (stream.time_base or Fraction(1, 1000)))
-            # The mean rate in the header also counts frames that an edit list hides; the guess is often rounder.
+            self._tick = stream.time_base or Fraction(1, 1000)  # seconds
+            self._end = 0  # ticks at which the last frame ends, as far as is known
+            # The header's mean rate also counts frames that an edit list hides; the guess is often rounder.
             rates = stream.average_rate, stream.guessed_rate
             self._rates = [Fraction(rate) for rate in rates if rate] or [Fraction(25)]
             self._set_times(self._demux_times(container, stream))
@@ -220,6 +221,7 @@ class VideoReader:
                     timeless += 1
                 else:
                     times.append(packet.pts)
+                    self._end = max(self._end, packet.pts + (packet.duration or 0))
         except av.error.FFmpegError as error:
             raise UnreadableMediaError(
                 f"{self.path} cannot be read after {len(times) + timeless} frames ({_message(error)}): it is "
@@ -244,12 +246,14 @@ class VideoReader:
         if isinstance(ticks, int) or not count:
             return
         numbers = np.frombuffer(ticks, dtype=np.int64)
-        self.timestamps = (numbers - numbers[0]) / self._ticks_a_second
+        self.timestamps = (numbers - numbers[0]) * float(self._tick)
         for rate in self._rates:
             if np.all(np.abs(self.timestamps - np.arange(count) / float(rate)) <= _JITTER):
                 self.frame_rate = rate
                 return
         self.is_variable_rate = True
+        # Not the header's mean, which many files form from the order of decoding.
+        self.frame_rate = count / ((max(self._end, int(numbers[-1]) + 1) - int(numbers[0])) * self._tick)
 
     def _decode(self, container: Any) -> Iterator[Any]:
         """PyAV's frames in order of presentation."""
