@@ -61,7 +61,7 @@ class YoloFace:
         candidates = self.network(pixels.to(self.device), grids)  # (1, candidates, 16)
         if candidates.ndim != 3 or candidates.shape[::2] != (1, 16):
             raise CheckpointError(
-                f"{self.file} is not {FILE}: its output has shape {tuple(candidates.shape)}, not (1, candidates, 16)"
+                f"{self.file} is not {FILE}: its output has the shape {tuple(candidates.shape)}, not (1, N, 16)"
             )
         return _faces(candidates[0].double().cpu().numpy(), np.array([width / w, height / h]))
 

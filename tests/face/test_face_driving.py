@@ -1,0 +1,99 @@
+"""Following the face through a clip: lost frames, streaming, and clips that cannot be used."""
+
+import weakref
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from diffusers_hunyuan_portrait import face
+from diffusers_hunyuan_portrait.errors import NoFaceError, UserError
+
+
+def frames(count: int) -> Iterator[np.ndarray]:
+    """Frames of 120×160 pixels that can be told apart."""
+    for index in range(count):
+        yield np.random.default_rng(index).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+
+
+def test_a_lost_face_holds_its_last_crops_and_points(replay, make_face):
+    answers = [[make_face(40)], [make_face(44)], [], [], [make_face(50)]]
+    followed = list(face.follow_driving(frames(5), replay(answers)))
+    assert [frame.seen for frame in followed] == [True, True, False, False, True]
+    for lost in followed[2:4]:
+        np.testing.assert_array_equal(lost.face_crop, followed[1].face_crop)
+        np.testing.assert_array_equal(lost.pose_crop, followed[1].pose_crop)
+        np.testing.assert_array_equal(lost.landmarks, followed[1].landmarks)
+    assert not np.array_equal(followed[4].face_crop, followed[1].face_crop)
+
+
+def test_frames_before_the_first_face_take_its_crops(replay, make_face):
+    answers = [[], [], [make_face(40)], [make_face(44)]]
+    detector = replay(answers)
+    followed = list(face.follow_driving(frames(4), detector))
+    assert len(detector.asked) == 4
+    assert [frame.seen for frame in followed] == [False, False, True, True]
+    for lost in followed[:2]:
+        np.testing.assert_array_equal(lost.face_crop, followed[2].face_crop)
+        np.testing.assert_array_equal(lost.pose_crop, followed[2].pose_crop)
+
+
+def test_the_first_face_seen_is_the_anchor(replay, make_face):
+    """Its clip goes on as if it began there."""
+    answers = [[make_face(40)], [make_face(44, size=30)]]
+    whole = list(face.follow_driving(frames(4), replay([[], [], *answers])))[2:]
+    clip = list(frames(4))[2:]
+    for late, early in zip(whole, face.follow_driving(clip, replay(answers)), strict=True):
+        np.testing.assert_array_equal(late.face_crop, early.face_crop)
+        np.testing.assert_array_equal(late.pose_crop, early.pose_crop)
+
+
+def test_lost_frames_are_counted_from_zero(replay, make_face):
+    crops = face.crop_driving(frames(4), replay([[], [make_face()], [], [make_face()]]))
+    assert crops.lost_frames == [0, 2]
+    assert crops.face_crops.shape == crops.pose_crops.shape == (4, 3, 256, 256)
+    assert crops.landmarks.shape == (4, 5, 2)
+    assert 0 <= crops.face_crops.min() < crops.face_crops.max() <= 1
+
+
+def test_a_face_crop_reaches_over_the_edge_into_black(replay, make_face):
+    white = np.full((120, 160, 3), 255, dtype=np.uint8)
+    crop = face.crop_driving([white], replay([[make_face(-20, 30, 40)]])).face_crops[0]
+    assert crop[:, :, :100].max() == 0  # the crop's left part lies outside
+    assert crop[:, :, 200:].min() == 1
+
+
+def test_one_frame_is_asked_for_at_a_time(replay, make_face):
+    taken = []
+    source = (taken.append(index) or frame for index, frame in enumerate(frames(3)))
+    followed = face.follow_driving(source, replay([[make_face()]] * 3))
+    for count in range(1, 4):
+        next(followed)
+        assert len(taken) == count
+
+
+def test_frames_are_let_go(replay, make_face):
+    held = []
+
+    def source() -> Iterator[np.ndarray]:
+        for frame in frames(20):
+            held.append(weakref.ref(frame))
+            yield frame
+            del frame
+
+    answers = [[make_face()] if index in (8, 14) else [] for index in range(20)]
+    most = 0
+    for _ in face.follow_driving(source(), replay(answers)):
+        most = max(most, sum(reference() is not None for reference in held))
+    assert len(held) == 20
+    assert most <= 2  # the frame at hand and the one being made
+
+
+def test_no_face_in_any_frame_is_said_with_their_number(replay):
+    with pytest.raises(NoFaceError, match="any of the 3 driving frames"):
+        list(face.follow_driving(frames(3), replay([[]] * 3)))
+
+
+def test_no_frames_at_all_is_said(replay):
+    with pytest.raises(UserError, match="no frames"):
+        face.crop_driving([], replay([]))
