@@ -18,7 +18,6 @@ from diffusers_hunyuan_portrait.errors import RunInterruptedError
 from diffusers_hunyuan_portrait.face import crop_portrait, load_detector
 from diffusers_hunyuan_portrait.loading import load_pipeline
 
-
 KIB_A_FRAME = 128 + 3 * 64  # motion tokens in half precision, and three copies of the latents
 
 

@@ -61,13 +61,14 @@ def animate(
     )
     if pipe.interrupt:
         raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")
-    latents = pipe(conditions=conditions, output_type="latent", on_progress=on_progress, **settings).frames
-    chunks = pipe.decode_frames(latents, decode_chunk_size, conditions.pad_frames, on_progress=on_progress)
+    result: Any = pipe(conditions=conditions, output_type="latent", on_progress=on_progress, **settings)
+    chunks = pipe.decode_frames(result.frames, decode_chunk_size, conditions.pad_frames, on_progress=on_progress)
+    box = None if crop_only else conditions.portrait_box
     times = clip.timestamps if clip.is_variable_rate else None
     with media.VideoWriter(output, frame_rate=clip.frame_rate or 25, sound_from=clip.path) as writer:
         for index, picture in enumerate(_as_bytes(chunks)):
-            if not crop_only:
-                picture = media.paste_back(original, picture, conditions.portrait_box)
+            if box is not None:
+                picture = media.paste_back(original, picture, box)
             writer.write(picture, None if times is None else times[index])
         if pipe.interrupt:
             raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")

@@ -8,6 +8,7 @@ from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from diffusers.utils import logging
 from safetensors import SafetensorError
 
+from .convert.checkpoint import DTYPES
 from .errors import UserError
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .pipeline import HunyuanPortraitPipeline
@@ -15,7 +16,6 @@ from .pipeline import HunyuanPortraitPipeline
 logger = logging.get_logger(__name__)
 
 TINY = "tiny"
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 OFFLOADS = ("none", "model", "sequential", "group")
 
 

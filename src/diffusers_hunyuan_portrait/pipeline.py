@@ -4,9 +4,11 @@ import copy
 import inspect
 import itertools
 import math
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
+# What a model's folder has beside its components: the ID encoder, and what `custom_pipeline=` looks for.
+ID_MODEL, PIPELINE_FILE = "id_encoder/arcface.onnx", "pipeline.py"
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 MOTION_CHUNK = 25  # frames whose motion intensity is taken together; the released weights were trained so
 PAD_FRAMES = 15  # at each end of a clip, generated and dropped
@@ -514,8 +518,21 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
     @property
     def id_model_path(self) -> Path | None:
         """The ONNX ID encoder in the folder that this pipeline was loaded from, where there is one."""
-        path = Path(self.config.get("_name_or_path") or "") / "id_encoder" / "arcface.onnx"
+        path = self._loaded_from / ID_MODEL
         return path if path.is_file() else None
+
+    @property
+    def _loaded_from(self) -> Path:
+        return Path(self.config.get("_name_or_path") or "")
+
+    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Saves as diffusers does, and copies what a model's folder has beside its components."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        for name in (ID_MODEL, PIPELINE_FILE):
+            source, target = self._loaded_from / name, Path(save_directory) / name
+            if source.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
 
     # -- Encoding and decoding -------------------------------------------------------------------------------
 

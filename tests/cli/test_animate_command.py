@@ -50,7 +50,14 @@ def animate(command, media, tmp_path):
 
     def call(*options, portrait=None, driving=None, output=None, model="tiny"):
         output = output or tmp_path / "out.mp4"
-        words = (portrait or media / "portrait.png", driving or media / "driving.mp4", "-o", output, "--model", model)
+        words = (
+            portrait or media / "portrait.png",
+            driving or media / "driving.mp4",
+            "-o",
+            output,
+            "--model",
+            model,
+        )
         code, said = command("animate", *words, "--steps", 1, "--seed", 3, "--detector", "mtcnn", *options)
         return code, " ".join(said.split()), output
 

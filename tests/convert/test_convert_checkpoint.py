@@ -116,6 +116,9 @@ def test_a_hyportrait_folder_is_found_and_the_id_encoder_beside_it(tiny_source, 
     assert (output / "id_encoder" / "arcface.onnx").read_bytes() == b"onnx"
     pipe = hp.HunyuanPortraitPipeline.from_pretrained(output)
     assert pipe.id_model_path == output / "id_encoder" / "arcface.onnx"
+    pipe.save_pretrained(tmp_path / "saved")
+    for name in ["id_encoder/arcface.onnx", "pipeline.py"]:
+        assert (tmp_path / "saved" / name).read_bytes() == (output / name).read_bytes()
 
 
 def test_a_given_id_encoder_comes_before_one_that_is_found(tiny_source, convert, tmp_path):

@@ -6,8 +6,15 @@ from types import TracebackType
 from diffusers.utils import logging as diffusers_logging
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 console = Console(stderr=True, highlight=False)
 
@@ -16,7 +23,7 @@ STAGES = {
     "encode": "Encoding the motion",
     "denoise": "Denoising (steps × windows)",
     "decode": "Decoding and writing",
-    "convert": "Converting",
+    "convert": "Converting (MB)",
 }
 
 

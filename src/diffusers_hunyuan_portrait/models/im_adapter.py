@@ -1,6 +1,7 @@
 """Portrait and identity to image tokens: frozen DINOv2 with the ID-aware multi-scale adapters."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -143,7 +144,8 @@ class IMAdapter(ModelMixin, ConfigMixin):
         """`dino_image`: (B, 3, image_size, image_size), normalised; `id_embedding`: (B, id_dim), unit or zero."""
         id_embedding = id_embedding.to(self.dtype)
         hidden_states = self.backbone.embeddings(dino_image.to(self.dtype))  # (batch, tokens, channels)
-        for index, layer in enumerate(self.backbone.encoder.layer):
+        blocks: Any = self.backbone.encoder.layer  # walked here, so that no hook is needed
+        for index, layer in enumerate(blocks):
             attended, _ = layer.attention(layer.norm1(hidden_states))
             hidden_states = hidden_states + layer.layer_scale1(attended)
             normed = layer.norm2(hidden_states)

@@ -3,6 +3,9 @@
 import functools
 
 import torch
+
+# Looks unused, but the loader searches this namespace for it where a pipeline names the module, not the package.
+from diffusers import ModelMixin  # noqa: F401
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.unets.unet_spatio_temporal_condition import (
     UNetSpatioTemporalConditionModel,
