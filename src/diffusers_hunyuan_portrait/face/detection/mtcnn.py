@@ -125,18 +125,17 @@ class MTCNN:
         by 0.39 pixels (standard deviation, for a face 90 pixels wide), and by 0.18 after two more.
         """
         squares = _squares(faces.boxes)
-        plain = self._look(self.networks.onet, picture, squares, OUTPUT_SIZE)
-        mirrored = self._look(self.networks.onet, picture, squares, OUTPUT_SIZE, mirror=True)
-        scores = (plain[0] + mirrored[0]) / 2
-        shift = (plain[1] + mirrored[1][:, MIRRORED_SIDES] * [-1, 1, -1, 1]) / 2
-        x = (
-            plain[2][:, :5] + 1 - mirrored[2][:, :5][:, MIRRORED_POINTS]
-        ) / 2  # (N, points), in parts of the square
-        y = (plain[2][:, 5:] + mirrored[2][:, 5:][:, MIRRORED_POINTS]) / 2
+        score, shift, points = self._look(self.networks.onet, picture, squares, OUTPUT_SIZE)
+        m_score, m_shift, m_points = self._look(self.networks.onet, picture, squares, OUTPUT_SIZE, mirror=True)
+        score = (score + m_score) / 2
+        shift = (shift + m_shift[:, MIRRORED_SIDES] * [-1, 1, -1, 1]) / 2
+        x, y = points[:, :5], points[:, 5:]  # (N, points), in parts of the square
+        m_x, m_y = m_points[:, :5][:, MIRRORED_POINTS], m_points[:, 5:][:, MIRRORED_POINTS]
+        places = np.stack([x + 1 - m_x, y + m_y], axis=2) / 2  # (N, points, xy)
         corners, sizes = squares[:, None, :2], squares[:, None, 2:] - squares[:, None, :2]
-        keep = scores > OUTPUT_SCORE
-        landmarks = corners + sizes * np.stack([x, y], axis=2)  # (N, points, xy)
-        return Candidates(_regressed(squares, shift)[keep], scores[keep]), landmarks[keep]
+        boxes = _regressed(squares, shift)
+        keep = (score > OUTPUT_SCORE) & _are_proper(boxes)
+        return Candidates(boxes[keep], score[keep]), (corners + sizes * places)[keep]
 
     def _look(
         self, network: nn.Module, picture: Picture, squares: NDArray[np.float64], size: int, mirror: bool = False
@@ -196,10 +195,15 @@ def _best(
     """The candidates after suppression, from no more than the best `MOST_CANDIDATES` of them."""
     strongest = np.argsort(-candidates.scores, kind="stable")[:MOST_CANDIDATES]
     boxes, scores = candidates.boxes[strongest], candidates.scores[strongest]
-    proper = (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)  # a regression can turn a box inside out
+    proper = _are_proper(boxes)
     boxes, scores = boxes[proper], scores[proper]
     keep = suppress_overlaps(boxes, scores, overlap, relative_to)
     return Candidates(boxes[keep], scores[keep])
+
+
+def _are_proper(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which boxes have an extent: a network can turn one inside out."""
+    return (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
 
 
 def _regressed(boxes: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[np.float64]:
