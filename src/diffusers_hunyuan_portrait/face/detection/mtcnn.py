@@ -203,7 +203,7 @@ def _best(
 
 def _are_proper(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which boxes have an extent: a network can turn one inside out."""
-    return (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
+    return np.all(boxes[:, 2:] - boxes[:, :2] >= 1, axis=1)
 
 
 def _regressed(boxes: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArray[np.float64]:
