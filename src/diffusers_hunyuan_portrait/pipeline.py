@@ -504,7 +504,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             return torch.nn.functional.normalize(vector.float().cpu())
         path = self.id_model_path
         if path is None:
-            reason = "this model has no ID encoder (convert it with --arcface)"
+            reason = "This model has no ID encoder; convert it with --arcface."
         else:
             from .face import identity
 
@@ -512,7 +512,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                 return identity.IdEncoder(path)(arcface_image)
             except identity.MissingRuntimeError as error:
                 reason = str(error)
-        logger.warning(f"The ID vector is left at zeros, which may cost likeness: {reason}")
+        logger.warning(f"{reason} Until then the ID vector is zeros, which may cost likeness.")
         return torch.zeros(1, self.im_adapter.config.id_dim)
 
     @property

@@ -89,5 +89,5 @@ def test_floats_are_refused(replay):
     [([0, 0, 1], np.zeros((5, 2))), ([0, 0, 1, 1], np.zeros((68, 2))), ([0, 0, 1, np.nan], np.zeros((5, 2)))],
 )
 def test_a_face_of_other_shape_or_without_numbers_is_refused(box, landmarks):
-    with pytest.raises(ValueError, match="a face's"):
+    with pytest.raises(ValueError, match="A face's"):
         face.Face(box, landmarks, 1.0)

@@ -51,6 +51,9 @@ def animate(
     detector: Annotated[
         str, typer.Option(help="What finds the faces: auto, insightface, mtcnn or yoloface.")
     ] = "auto",
+    detector_path: Annotated[
+        Path | None, typer.Option(help="Where insightface's model pack or yoloface_v5m.pt is.", show_default=False)
+    ] = None,
     height: Annotated[
         int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")
     ] = None,
@@ -83,7 +86,7 @@ def animate(
     }
     picture, clip = read_image(portrait), open_frames(driving)
     chosen_device = choose_device(device)
-    finder = load_detector(detector, device=chosen_device)
+    finder = load_detector(detector, device=chosen_device, path=detector_path)
     pipe = load_pipeline(model, chosen_device, choose_dtype(dtype, chosen_device), offload)
     seed = torch.seed() % 2**32 if seed is None else seed
     console.print(f"Faces by {finder.name}, on {chosen_device} in {pipe.unet.dtype}, seed {seed}.")

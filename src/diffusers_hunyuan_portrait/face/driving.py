@@ -72,9 +72,9 @@ def follow_driving(frames: Iterable[Any], detector: Detector) -> Iterator[Drivin
         waiting = 0
         yield last if face is not None else held
     if count == 0:
-        raise UserError("the driving clip has no frames; use one that has at least one")
+        raise UserError("The driving clip has no frames; use one that has at least one.")
     if last is None:
-        raise NoFaceError(f"no face was found in any of the {count} driving frames; use a clip that shows one")
+        raise NoFaceError(f"No face was found in any of the {count} driving frames; use a clip that shows one.")
 
 
 def crop_driving(frames: Iterable[Any], detector: Detector) -> DrivingCrops:

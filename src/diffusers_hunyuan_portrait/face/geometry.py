@@ -49,8 +49,8 @@ def portrait_box(face_box: NDArray[np.float64], width: int, height: int) -> Box:
     box = (round(centre_x - half), round(centre_y - half), round(centre_x + half), round(centre_y + half))
     if box[2] <= box[0] or box[3] <= box[1]:
         raise NoFaceError(
-            f"the face found at {face_box.round(1).tolist()} lies outside the {width}×{height} picture or is "
-            "smaller than a pixel; use a picture that shows the face"
+            f"The face found at {face_box.round(1).tolist()} lies outside the {width}×{height} picture or is "
+            "smaller than a pixel; use a picture that shows the face."
         )
     return box
 
@@ -100,6 +100,6 @@ def fit_similarity(points: NDArray[np.float64], targets: NDArray[np.float64]) ->
     spread = source - source.mean()
     variance = np.vdot(spread, spread).real
     if variance == 0:
-        raise NoFaceError(f"the detector put all points of the face on {points[0].tolist()}; use another picture")
+        raise NoFaceError(f"The detector put all points of the face on {points[0].tolist()}; use another picture.")
     factor = complex(np.vdot(spread, target - target.mean()) / variance)
     return Similarity(factor, complex(target.mean() - factor * source.mean()))

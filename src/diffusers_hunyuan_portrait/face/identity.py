@@ -33,22 +33,22 @@ class IdEncoder:
             from onnxruntime.capi import onnxruntime_pybind11_state as errors
         except ImportError as error:
             raise MissingRuntimeError(
-                "the identity of the portrait is read by onnxruntime, which is not installed; "
-                "install it with `pip install onnxruntime`"
+                "The identity of the portrait is read by onnxruntime, which is not installed; "
+                "install it with `pip install onnxruntime`."
             ) from error
         if not Path(path).is_file():
             raise CheckpointError(
-                f"there is no file {path}; download arcface.onnx from FoivosPar/Arc2Face on the Hub"
+                f"There is no file {path}; download arcface.onnx from FoivosPar/Arc2Face on the Hub."
             )
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
         try:
             self.session = onnxruntime.InferenceSession(str(path), providers=providers)
         except (errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument, errors.Fail) as error:
-            raise CheckpointError(f"{path} is not an ONNX file that runs; download arcface.onnx again") from error
+            raise CheckpointError(f"{path} is not an ONNX file that runs; download arcface.onnx again.") from error
         inputs = [value.name for value in self.session.get_inputs()]
         if inputs != [INPUT_NAME]:
-            raise CheckpointError(f"{path} takes the inputs {inputs}, not {INPUT_NAME!r}; it is not arcface.onnx")
+            raise CheckpointError(f"{path} takes the inputs {inputs}, not {INPUT_NAME!r}; it is not arcface.onnx.")
 
     def __call__(self, arcface_image: NDArray[np.float32]) -> torch.Tensor:
         """The identity of one aligned face: (1, 512) float32 of unit norm (contract, "ArcFace image").
@@ -63,6 +63,6 @@ class IdEncoder:
         (embedding,) = self.session.run([self.session.get_outputs()[0].name], {INPUT_NAME: pixels})
         if embedding.shape != (1, WIDTH):
             raise CheckpointError(
-                f"the ID encoder is not arcface.onnx: its output has shape {embedding.shape}, not (1, {WIDTH})"
+                f"The ID encoder is not arcface.onnx: its output has shape {embedding.shape}, not (1, {WIDTH})."
             )
         return torch.nn.functional.normalize(torch.from_numpy(embedding).float())

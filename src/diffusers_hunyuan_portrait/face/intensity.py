@@ -27,7 +27,7 @@ def intensity_levels(landmarks: ArrayLike | torch.Tensor) -> tuple[int, int]:
         landmarks.detach().cpu() if isinstance(landmarks, torch.Tensor) else landmarks, dtype=np.float64
     )
     if points.ndim != 3 or points.shape[0] == 0 or points.shape[1:] != (5, 2) or not np.isfinite(points).all():
-        raise ValueError(f"landmarks must be finite numbers of shape (frames, 5, 2), not of shape {points.shape}")
+        raise ValueError(f"Landmarks must be finite numbers of shape (frames, 5, 2), not of shape {points.shape}.")
     nose = points[:, NOSE]  # (frames, xy)
     expression = points - points[:, NOSE : NOSE + 1]  # (frames, points, xy)
     size = float(np.linalg.norm(np.ptp(expression[0], axis=0)))

@@ -46,7 +46,7 @@ def crop_portrait(image: Any, detector: Detector, size: int = 512, dino_size: in
     face = largest_face(detector.detect(picture))
     if face is None:
         raise NoFaceError(
-            f"no face was found in the portrait of {width}×{height} pixels; use one that shows a face"
+            f"No face was found in the portrait of {width}×{height} pixels; use one that shows a face."
         )
     box = portrait_box(face.box, width, height)
     square = resize(cut(picture, box), size, Image.Resampling.BICUBIC)

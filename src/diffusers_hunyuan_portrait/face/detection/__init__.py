@@ -27,7 +27,7 @@ def resolve_detector(name: str = "auto") -> str:
         return "insightface" if find_model() is not None and is_importable() else "mtcnn"
     if name not in DETECTORS:
         raise UserError(
-            f"there is no detector {name!r}; choose auto, {', '.join(DETECTORS[:-1])} or {DETECTORS[-1]}"
+            f"There is no detector {name!r}; choose auto, {', '.join(DETECTORS[:-1])} or {DETECTORS[-1]}."
         )
     return name
 
@@ -49,7 +49,7 @@ def load_detector(
         CheckpointError: where its file is missing or is not what it should be.
     """
     if path is not None and name in ("auto", "mtcnn"):
-        raise UserError(f"the detector {name} takes no path, but got {str(path)!r}; leave it out")
+        raise UserError(f"The detector {name} takes no path, but got {str(path)!r}; leave it out.")
     chosen = resolve_detector(name)
     if chosen == "mtcnn":
         return MTCNN(device)

@@ -37,8 +37,8 @@ class InsightFace:
     def __init__(self, path: str | Path | None = None, device: str | torch.device | None = None) -> None:
         if not is_importable():
             raise UserError(
-                "the detector insightface needs the package of that name; "
-                "install it with `pip install diffusers-hunyuan-portrait[insightface]`"
+                "The detector insightface needs the package of that name; "
+                "install it with `pip install diffusers-hunyuan-portrait[insightface]`."
             )
         on_cuda = torch.device(device or "cpu").type == "cuda"
         self.network = _load(_existing(path), ["CUDAExecutionProvider"] * on_cuda + ["CPUExecutionProvider"])
@@ -86,8 +86,8 @@ def _existing(path: str | Path | None) -> Path:
     if found is None:
         fetch = "python -c \"from insightface.app import FaceAnalysis; FaceAnalysis('buffalo_l')\""
         raise CheckpointError(
-            f"there is no model pack of insightface in {given}; download one with `{fetch}` "
-            "(insightface's models are for non-commercial research only)"
+            f"There is no model pack of insightface in {given}; download one with `{fetch}` "
+            "(insightface's models are for non-commercial research only)."
         )
     return found
 
@@ -99,7 +99,9 @@ def _load(path: Path, providers: list[str]) -> Any:
     try:
         network = get_model(str(path), providers=providers)
     except (errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument, errors.Fail) as error:
-        raise CheckpointError(f"{path} is not an ONNX file that runs; download the model pack again") from error
+        raise CheckpointError(f"{path} is not an ONNX file that runs; download the model pack again.") from error
     if getattr(network, "taskname", None) != "detection" or not network.use_kps:
-        raise CheckpointError(f"{path} is not a face detector with five points, such as det_10g.onnx of buffalo_l")
+        raise CheckpointError(
+            f"{path} is not a face detector with five points, such as det_10g.onnx of buffalo_l."
+        )
     return network

@@ -62,8 +62,8 @@ def as_picture(image: Any) -> NDArray[np.uint8]:
     picture = np.asarray(image)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
         raise UserError(
-            f"a picture must be an RGB array of shape (height, width, 3) and type uint8, "
-            f"but this one has shape {picture.shape} and type {picture.dtype}; convert it first"
+            f"A picture must be an RGB array of shape (height, width, 3) and type uint8, "
+            f"but this one has shape {picture.shape} and type {picture.dtype}; convert it first."
         )
     return picture
 
@@ -71,5 +71,5 @@ def as_picture(image: Any) -> NDArray[np.uint8]:
 def _coordinates(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
     if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"a face's {name} must be finite numbers of shape {shape}, not {values!r}")
+        raise ValueError(f"A face's {name} must be finite numbers of shape {shape}, not {values!r}.")
     return array

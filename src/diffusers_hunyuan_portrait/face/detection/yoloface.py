@@ -42,7 +42,7 @@ class YoloFace:
             self.network = torch.jit.load(str(self.file), map_location=self.device).eval()
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(
-                f"{self.file} is not a TorchScript file; download {FILE} from LeonJoe13/Sonic on the Hub again"
+                f"{self.file} is not a TorchScript file; download {FILE} from LeonJoe13/Sonic on the Hub again."
             ) from error
 
     @torch.inference_mode()
@@ -61,7 +61,7 @@ class YoloFace:
         candidates = self.network(pixels.to(self.device), grids)  # (1, candidates, 16)
         if candidates.ndim != 3 or candidates.shape[::2] != (1, 16):
             raise CheckpointError(
-                f"{self.file} is not {FILE}: its output has the shape {tuple(candidates.shape)}, not (1, N, 16)"
+                f"{self.file} is not {FILE}: its output has the shape {tuple(candidates.shape)}, not (1, N, 16)."
             )
         return _faces(candidates[0].double().cpu().numpy(), np.array([width / w, height / h]))
 
@@ -69,12 +69,12 @@ class YoloFace:
 def _existing(path: str | Path | None) -> Path:
     if not path:
         raise CheckpointError(
-            f"the detector yoloface needs the file {FILE}; download it from LeonJoe13/Sonic on the Hub "
-            f"and give its path, or set {VARIABLE} to it"
+            f"The detector yoloface needs the file {FILE}; download it from LeonJoe13/Sonic on the Hub "
+            f"and give its path, or set {VARIABLE} to it."
         )
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
     if not file.is_file():
-        raise CheckpointError(f"there is no file {file}; download {FILE} from LeonJoe13/Sonic on the Hub")
+        raise CheckpointError(f"There is no file {file}; download {FILE} from LeonJoe13/Sonic on the Hub.")
     return file
 
 
