@@ -14,17 +14,19 @@ import json, resource, sys
 import numpy as np
 from diffusers_hunyuan_portrait import media
 
+imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # varies by megabytes from run to run
 clip = media.open_frames(sys.argv[1])
 portrait = np.full((120, 160, 3), 90, np.uint8)
 with media.VideoWriter(sys.argv[2], frame_rate=clip.frame_rate, sound_from=clip.path) as video:
     for frame in clip:
         video.write(media.paste_back(portrait, frame, (30, 10, 130, 110)))
-print(json.dumps({"frames": video.frame_count, "kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"frames": video.frame_count, "kib": peak - imported}))
 """
 
 
 def peak(clip: Path, output: Path) -> dict[str, int]:
-    """Frames written and the largest resident size of a process that reads, pastes and writes, in KiB."""
+    """Frames written, and the KiB by which reading, pasting and writing raise a process's largest resident size."""
     command = [sys.executable, "-c", PROGRAM, str(clip), str(output)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -34,8 +36,9 @@ def test_2000_frames_take_no_more_memory_than_200(tmp_path):
     long = make_clip(tmp_path / "long.mp4", frames=2000, size=(64, 64), sound=["aac"])
     small, large = (peak(clip, tmp_path / f"{clip.stem}-out.mp4") for clip in (short, long))
     assert (small["frames"], large["frames"]) == (200, 2000)
-    # Kept, the 1,800 frames more would be 22 MB as read and 104 MB as written. Allowed: a few MB for the
-    # packets' times and the muxer's index, and what the allocator holds back.
-    assert large["kib"] - small["kib"] < 16 * 1024
+    # Kept, the 1,800 frames more would be 22 MB as read and 104 MB as written. Seen: 1 MB more,
+    # for the packets' times and the muxer's index; allowed: what the allocator may hold back besides.
+    assert small["kib"] > 0
+    assert large["kib"] - small["kib"] < 8 * 1024
     assert media.open_frames(tmp_path / "long-out.mp4").frame_count == 2000
     assert sound_of(tmp_path / "long-out.mp4").packets == sound_of(long).packets

@@ -419,6 +419,16 @@ def test_a_missing_sound_is_told_before_the_work(tmp_path):
         media.VideoWriter(tmp_path / "out.mp4", frame_rate=25, sound_from=tmp_path / "missing.mp4")
 
 
+def test_a_sound_that_is_none_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("la la la")
+    with (
+        pytest.raises(UnreadableMediaError, match=r"notes.txt is not a sound"),
+        media.VideoWriter(tmp_path / "out.mp4", frame_rate=25, sound_from=tmp_path / "notes.txt") as video,
+    ):
+        video.write(corner_picture(64, 64))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 @pytest.mark.parametrize(
     ("package", "name", "frames"),
     [

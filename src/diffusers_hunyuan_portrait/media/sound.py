@@ -5,11 +5,12 @@ import logging
 import os
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 
-from .video_reader import picture_stream
+from .video_reader import open_container, picture_stream
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +31,13 @@ class SoundTrack:
     Args:
         path: the clip; opened until `close`.
         container_format: FFmpeg's name of the format that the sound goes into, such as "mp4".
+
+    Raises:
+        UnreadableMediaError: the file is not one of sound or video.
     """
 
     def __init__(self, path: str | os.PathLike[str], container_format: str) -> None:
-        self._clip = av.open(f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"})
+        self._clip = open_container(Path(path), "sound")
         self._source: Any = self._clip.streams.best("audio")
         self._stream: Any = None
         self._packets: Iterator[Any] | None = None

@@ -3,7 +3,6 @@
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -149,7 +148,7 @@ class VideoReader:
         reason = why_cut_short(self.path)
         if reason:
             raise UnreadableMediaError(f"{self.path} is cut short: {reason}; give the whole file.")
-        with self._open() as container:
+        with open_container(self.path, "video") as container:
             stream = picture_stream(container)
             if stream is None:
                 raise UnreadableMediaError(f"{self.path} holds no moving picture; give a video file.")
@@ -161,7 +160,7 @@ class VideoReader:
             rates = stream.average_rate, stream.guessed_rate
             self._rates = [Fraction(rate) for rate in rates if rate] or [Fraction(25)]
             self._set_times(self._demux_times(container, stream))
-        with self._open() as container:
+        with open_container(self.path, "video") as container:
             first = next(self._decode(container), None)
             if first is None:
                 raise UnreadableMediaError(f"No frame of {self.path} can be decoded; give another video file.")
@@ -180,7 +179,7 @@ class VideoReader:
         """
         times = array("q")
         count = 0
-        with self._open() as container:
+        with open_container(self.path, "video") as container:
             for frame in self._decode(container):
                 count += 1
                 if frame.pts is not None:
@@ -189,21 +188,6 @@ class VideoReader:
         # Only here are packets without a picture known, so the counts made from packets are put right.
         if count != self.frame_count:
             self._set_times(times if len(times) == count else count)
-
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        try:
-            # "file:" keeps a colon in the name from being taken for a protocol.
-            container = av.open(f"file:{self.path}", options=_OPEN_OPTIONS)
-        except (av.error.FFmpegError, ValueError) as error:
-            raise UnreadableMediaError(
-                f"{self.path} is not a video that can be read, or it is damaged ({_message(error)}); "
-                "give a whole video file."
-            ) from error
-        with container:
-            if container.format.name in _NOT_CLIPS:
-                raise UnreadableMediaError(f"{self.path} is not a video; give a video file.")
-            yield container
 
     def _demux_times(self, container: Any, stream: Any) -> "array[int] | int":
         """Sorted presentation times in ticks from the packets, or only their number where a time is missing."""
@@ -276,6 +260,26 @@ class VideoReader:
                 f"{self.path} cannot be decoded after frame {count} of {self.frame_count} "
                 f"({count / float(self.frame_rate):.2f} s): {_message(error)}; it is damaged or cut short."
             ) from error
+
+
+def open_container(path: Path, kind: str) -> Any:
+    """PyAV's container of a file of this `kind`, "video" or "sound"; the caller closes it.
+
+    Raises:
+        UnreadableMediaError: it is not such a file.
+    """
+    try:
+        # "file:" keeps a colon in the name from being taken for a protocol.
+        container = av.open(f"file:{path}", container_options=_OPEN_OPTIONS)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UnreadableMediaError(
+            f"{path} is not a {kind} that can be read, or it is damaged ({_message(error)}); "
+            f"give a whole {kind} file."
+        ) from error
+    if container.format.name in _NOT_CLIPS:
+        container.close()
+        raise UnreadableMediaError(f"{path} is not a {kind}; give a {kind} file.")
+    return container
 
 
 def picture_stream(container: Any) -> Any | None:

@@ -150,7 +150,7 @@ class VideoWriter:
 
         # The index goes to the front of the file, so that playing can start before all of it has come.
         flags = {} if self._format == "matroska" else {"movflags": "+faststart"}
-        self._container = av.open(f"file:{self._unfinished}", "w", format=self._format, options=flags)
+        self._container = av.open(f"file:{self._unfinished}", "w", format=self._format, container_options=flags)
         self._stream = self._container.add_stream(
             "libx264", rate=self.frame_rate, options=self._encoder_options(height * width)
         )
@@ -181,9 +181,7 @@ class VideoWriter:
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture = rgb.reformat(format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG)
-        picture.color_primaries = picture.color_trc = _BT709
-        return picture
+        return rgb.reformat(format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG)
 
     def _next_pts(self, timestamp: float | None) -> int:
         if (timestamp is not None) != self._has_own_times:
