@@ -1,6 +1,5 @@
 """`hunyuan-portrait animate` as a user meets it: what it writes, what it says, and how it refuses bad input."""
 
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from demo_inputs import demo_frames, portrait_picture
 from PIL import Image
 
-from diffusers_hunyuan_portrait.cli.main import run
 from diffusers_hunyuan_portrait.media import VideoReader, VideoWriter, read_image
 
 NUM_FRAMES = 6
@@ -28,23 +26,6 @@ def media(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs the command line with these words; gives the exit code and what it said on standard error."""
-
-    def call(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["hunyuan-portrait", *map(str, words)])
-        try:
-            run()
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        captured = capsys.readouterr()
-        return code, captured.err + captured.out
-
-    return call
-
-
-@pytest.fixture
 def animate(command, media, tmp_path):
     """Runs `animate` on the good portrait and clip but for what a test changes; gives code, words and output."""
 
@@ -59,7 +40,7 @@ def animate(command, media, tmp_path):
             model,
         )
         code, said = command("animate", *words, "--steps", 1, "--seed", 3, "--detector", "mtcnn", *options)
-        return code, " ".join(said.split()), output
+        return code, said, output
 
     return call
 

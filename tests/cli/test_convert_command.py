@@ -11,7 +11,6 @@ import pytest
 from synthetic import GOLDEN
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
-from diffusers_hunyuan_portrait.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,22 +20,6 @@ def output(tmp_path):
     """Where to convert to; removed after the test."""
     yield tmp_path / "model"
     shutil.rmtree(tmp_path / "model", ignore_errors=True)
-
-
-@pytest.fixture
-def command(monkeypatch, capfd):
-    """Runs the command line with these words; gives the exit code and what it said on standard error."""
-
-    def call(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["hunyuan-portrait", *map(str, words)])
-        try:
-            run()
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        return code, " ".join(capfd.readouterr().err.split())
-
-    return call
 
 
 def test_it_converts_by_a_config_file_and_says_where_to(tiny_source, command, output):

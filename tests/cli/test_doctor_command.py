@@ -8,16 +8,12 @@ import pytest
 import torch
 
 from diffusers_hunyuan_portrait.cli.animate import parse_scale
-from diffusers_hunyuan_portrait.cli.main import run
 from diffusers_hunyuan_portrait.errors import UserError
 
 
-def test_doctor_says_what_would_be_used(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["hunyuan-portrait", "doctor"])
-    with pytest.raises(SystemExit) as leaving:
-        run()
-    said = capsys.readouterr().out
-    assert leaving.value.code == 0
+def test_doctor_says_what_would_be_used(command):
+    code, said = command("doctor")
+    assert code == 0
     for fact in [metadata.version("diffusers-hunyuan-portrait"), torch.__version__, "device", "dtype", "libx264"]:
         assert fact in said
 
