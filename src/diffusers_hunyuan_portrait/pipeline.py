@@ -256,7 +256,9 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         latents = self.scheduler.add_noise(start, noise, timesteps[:1])
         del noise
         slices = [slice(i, i + SCHEDULER_SLICE) for i in range(0, num_frames, SCHEDULER_SLICE)]
-        # Schedulers may remember earlier steps, so each slice of a long clip has its own.
+        # Schedulers may remember earlier steps, so each slice of a long clip has its own; all of them want to have
+        # scaled an input before they step.
+        self.scheduler.scale_model_input(latents[:, :1], timesteps[0])
         schedulers = [self.scheduler, *(copy.deepcopy(self.scheduler) for _ in slices[1:])]
         step_options = self._step_options(generator)
         prediction = torch.zeros_like(latents)  # (1, frames, 4, h, w), float32 as the latents are
@@ -488,6 +490,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             tokens[end : end + len(part)] = part.to(tokens)
             end += len(part)
             report("encode", end - pad_frames, max(expected_frames, end - pad_frames))
+        if end == pad_frames:
+            raise UserError("There are no frames to take a motion from.")
         tokens = tokens[: end + pad_frames]
         if pad_frames:
             ramp = torch.arange(pad_frames, dtype=torch.float32).view(-1, 1, 1) / pad_frames

@@ -1,0 +1,76 @@
+"""What a run keeps of a clip: three copies of its latents at most, beside the tokens that it was given."""
+
+import pytest
+import torch
+from runs import make_conditions, small_run
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from diffusers_hunyuan_portrait import pipeline as pipeline_module
+
+LATENT_BYTES = 4 * 8 * 8 * 4  # a frame's, in float32
+SMALL_BYTES = 256  # a frame's part of the windows' indices, and of its slice's scheduler
+
+
+class LiveBytes(TorchDispatchMode):
+    """The most bytes held at a time by tensors that were made, or looked into, under it."""
+
+    def __init__(self):
+        super().__init__()
+        self.storages: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                reference = StorageWeakRef(tensor.untyped_storage())
+                self.storages[reference.cdata] = (reference, tensor.untyped_storage().nbytes())
+        self.storages = {key: held for key, held in self.storages.items() if not held[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self.storages.values()))
+        return result
+
+
+@pytest.fixture
+def quick_pipeline(tiny_pipeline, monkeypatch):
+    """Networks that cost nothing, and a clip that is many slices long."""
+    monkeypatch.setattr(tiny_pipeline.unet, "forward", lambda sample, *_, **__: (sample[:, :, :4],))
+    monkeypatch.setattr(pipeline_module, "SCHEDULER_SLICE", 100)
+    return tiny_pipeline
+
+
+@pytest.mark.parametrize("callback", [None, lambda pipe, step, timestep, tensors: tensors])
+def test_latents_are_held_three_times_at_most(callback, quick_pipeline):
+    def peak(num_frames: int) -> int:
+        conditions = make_conditions("memory", num_frames)
+        with LiveBytes() as live:
+            small_run(
+                quick_pipeline,
+                conditions=conditions,
+                latents=None,
+                window_size=25,
+                callback_on_step_end=callback,
+            )
+        return live.peak
+
+    growth = (peak(1000) - peak(600)) / 400
+    assert 3 * LATENT_BYTES <= growth <= 3 * LATENT_BYTES + SMALL_BYTES
+
+
+def test_decoding_holds_a_chunk(quick_pipeline, monkeypatch):
+    class Decoded:
+        def __init__(self, latents):
+            self.sample = latents.new_zeros(len(latents), 3, 64, 64)
+
+    monkeypatch.setattr(quick_pipeline.vae, "decode", lambda latents, num_frames: Decoded(latents))
+
+    def peak(num_frames: int) -> int:
+        latents = torch.zeros(1, num_frames, 4, 8, 8)
+        with LiveBytes() as live:
+            assert (
+                sum(len(chunk) for chunk in quick_pipeline.decode_frames(latents, pad_frames=2)) == num_frames - 4
+            )
+        return live.peak
+
+    assert peak(400) - peak(40) == 360 * LATENT_BYTES  # the latents that it was given
