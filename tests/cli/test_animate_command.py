@@ -1,5 +1,7 @@
 """`hunyuan-portrait animate` as a user meets it: what it writes, what it says, and how it refuses bad input."""
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -195,6 +197,50 @@ def test_a_failure_keeps_the_video_that_was_there(animate, tmp_path):
     code, _, _ = animate("--steps", 0)
     assert code == 2
     assert old.read_bytes() == b"an older video"
+
+
+def test_a_stopped_process_leaves_nothing(media, tmp_path):
+    words = ["animate", media / "portrait.png", media / "driving.mp4", "-o", tmp_path / "out.mp4"]
+    job = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            SLOW_JOB,
+            *map(str, words),
+            "--model",
+            "tiny",
+            "--steps",
+            "1",
+            "--detector",
+            "mtcnn",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert job.stdout.readline() == "writing\n"
+    assert list(tmp_path.iterdir()) != []  # under its hidden name
+    job.terminate()
+    assert job.wait(timeout=60) == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+# The command line, but for a writer that repeats the first frame until the encoder lets some go, and then waits.
+SLOW_JOB = """
+import time
+from diffusers_hunyuan_portrait import media
+from diffusers_hunyuan_portrait.cli.main import run
+
+write = media.VideoWriter.write
+
+def write_and_wait(self, frame, timestamp=None):
+    for _ in range(100):
+        write(self, frame)
+    print("writing", flush=True)
+    time.sleep(60)
+
+media.VideoWriter.write = write_and_wait
+run()
+"""
 
 
 def refused(result: tuple[int, str, Path], *words: str) -> None:

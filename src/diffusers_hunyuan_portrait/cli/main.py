@@ -1,6 +1,7 @@
 """The entry point of `hunyuan-portrait`: its commands, and how errors leave it."""
 
 import logging
+import signal
 import sys
 
 import typer
@@ -25,6 +26,8 @@ app.command()(doctor)
 def run() -> None:
     """Runs the command line; what a user can put right is one sentence and exit code 2."""
     show_log(logging.WARNING)
+    # A service stops a job so; by default Python would end at once, and leave what was half written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app(prog_name="hunyuan-portrait")
     except UserError as error:
