@@ -16,6 +16,7 @@ from .pipeline import HunyuanPortraitPipeline
 logger = logging.get_logger(__name__)
 
 TINY = "tiny"
+MODEL_VARIABLE = "HUNYUAN_PORTRAIT_MODEL"  # in the environment: the model, where none is given
 OFFLOADS = ("none", "model", "sequential", "group")
 
 

@@ -18,14 +18,24 @@ def test_doctor_says_what_would_be_used(command):
         assert fact in said
 
 
-def test_a_feature_that_is_not_installed_is_named_with_its_remedy(monkeypatch, capsys):
-    from diffusers_hunyuan_portrait.cli import doctor
+def test_what_is_missing_is_named_with_what_brings_it(command, monkeypatch, tmp_path):
+    monkeypatch.delenv("HUNYUAN_PORTRAIT_MODEL", raising=False)
+    monkeypatch.delenv("HUNYUAN_PORTRAIT_YOLOFACE", raising=False)
+    monkeypatch.setenv("INSIGHTFACE_HOME", str(tmp_path))
+    _, said = command("doctor")
+    assert "no model pack of insightface" in said or "insightface needs the package" in said
+    assert "yoloface_v5m.pt; download it from LeonJoe13/Sonic" in said
+    assert "HUNYUAN_PORTRAIT_MODEL" in said
+    assert "onnxruntime;" not in said  # it is installed
 
-    installed = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if "insightface" in name else installed(name))
-    doctor.doctor()
-    said = capsys.readouterr().out
-    assert "detector insightface: pip install 'diffusers-hunyuan-portrait[insightface]'" in said
+
+def test_what_is_there_is_not_named(command, monkeypatch, tmp_path):
+    (tmp_path / "yoloface_v5m.pt").touch()
+    monkeypatch.setenv("HUNYUAN_PORTRAIT_YOLOFACE", str(tmp_path))
+    monkeypatch.setenv("HUNYUAN_PORTRAIT_MODEL", str(tmp_path))
+    _, said = command("doctor")
+    assert "LeonJoe13" not in said
+    assert "HUNYUAN_PORTRAIT_MODEL" not in said
 
 
 def test_the_module_runs_as_the_installed_command_does():

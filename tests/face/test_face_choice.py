@@ -50,7 +50,7 @@ def test_auto_is_insightface_with_package_and_pack(models, monkeypatch, pack, fi
 def test_insightface_without_the_package_says_how_to_install_it(models, monkeypatch):
     monkeypatch.setitem(sys.modules, "insightface", None)
     monkeypatch.delitem(sys.modules, "insightface.model_zoo", raising=False)
-    with pytest.raises(UserError, match=r"pip install diffusers-hunyuan-portrait\[insightface\]"):
+    with pytest.raises(UserError, match=r"pip install 'diffusers-hunyuan-portrait\[insightface\]'"):
         face.load_detector("insightface")
 
 

@@ -10,7 +10,7 @@ from diffusers.utils import logging
 from ..animation import animate as run_animation
 from ..errors import UserError
 from ..face import load_detector
-from ..loading import choose_device, choose_dtype, load_pipeline
+from ..loading import MODEL_VARIABLE, choose_device, choose_dtype, load_pipeline
 from ..media import check_output, open_frames, read_image
 from .display import StageProgress, console
 
@@ -39,7 +39,7 @@ def animate(
     model: Annotated[
         str,
         typer.Option(
-            envvar="HUNYUAN_PORTRAIT_MODEL",
+            envvar=MODEL_VARIABLE,
             help="A folder written by `convert`, or `tiny` to try the installation.",
         ),
     ],

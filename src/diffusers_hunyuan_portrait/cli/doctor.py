@@ -1,5 +1,6 @@
 """`hunyuan-portrait doctor`: what is installed, what would be used, and what is missing for which feature."""
 
+import os
 import platform
 from importlib import metadata
 
@@ -8,18 +9,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ..face import resolve_detector
-from ..loading import choose_device, choose_dtype
-
-# Each feature that a plain installation may lack, the packages of which any one gives it, and what brings it.
-FEATURES = {
-    "identity from ArcFace (ID vectors are zeros without it)": (
-        ("onnxruntime", "onnxruntime-gpu"),
-        "pip install onnxruntime",
-    ),
-    "detector insightface": (("insightface",), "pip install 'diffusers-hunyuan-portrait[insightface]'"),
-    "model, group and sequential offload": (("accelerate",), "pip install accelerate"),
-}
+from ..face import DETECTORS, missing_for_detector, resolve_detector
+from ..loading import MODEL_VARIABLE, choose_device, choose_dtype
 
 
 def doctor() -> None:
@@ -40,14 +31,26 @@ def doctor() -> None:
     console = Console(highlight=False)
     console.print(table)
 
-    missing = {
-        feature: remedy for feature, (packages, remedy) in FEATURES.items() if not any(map(_version, packages))
-    }
+    missing = _missing()
     console.print("\nMissing:" if missing else "\nNothing is missing.")
-    for feature, remedy in missing.items():
-        console.print(f"  {feature}: {remedy}", soft_wrap=True, markup=False)
+    for sentence in missing:
+        console.print(f"- {sentence}", soft_wrap=True, markup=False)
     if device.type == "cpu":
-        console.print("No GPU was found: a released model takes hours a clip on the CPU.")
+        console.print("\nThere is no GPU: a model of the released size takes hours a clip on the CPU.")
+
+
+def _missing() -> list[str]:
+    """A sentence for each feature that cannot be used as things are, and what would bring it."""
+    sentences = [missing_for_detector(name) for name in DETECTORS]
+    if not (_version("onnxruntime") or _version("onnxruntime-gpu")):
+        sentences.append("The portrait's identity needs onnxruntime; install it with `pip install onnxruntime`.")
+    if not _version("accelerate"):
+        sentences.append("Offload needs accelerate; install it with `pip install accelerate`.")
+    if not os.environ.get(MODEL_VARIABLE):
+        sentences.append(
+            f"No model is named by {MODEL_VARIABLE}; give `animate` one by --model, as `convert` writes it."
+        )
+    return [sentence for sentence in sentences if sentence]
 
 
 def _version(package: str) -> str | None:

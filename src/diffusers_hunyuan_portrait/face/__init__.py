@@ -1,12 +1,13 @@
 """From pixels to what the networks are fed: faces found and followed, crops, points, levels and identity."""
 
-from .detection import Detector, Face, load_detector, resolve_detector
+from .detection import DETECTORS, Detector, Face, load_detector, missing_for_detector, resolve_detector
 from .driving import DrivingCrops, DrivingFrame, crop_driving, follow_driving
 from .identity import IdEncoder
 from .intensity import intensity_levels
 from .portrait import PortraitCrops, crop_portrait
 
 __all__ = [
+    "DETECTORS",
     "Detector",
     "DrivingCrops",
     "DrivingFrame",
@@ -18,5 +19,6 @@ __all__ = [
     "follow_driving",
     "intensity_levels",
     "load_detector",
+    "missing_for_detector",
     "resolve_detector",
 ]

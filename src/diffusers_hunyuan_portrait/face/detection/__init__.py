@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .insightface import InsightFace, find_model, is_importable
+from . import insightface, yoloface
+from .insightface import InsightFace
 from .interface import Detector, Face
 from .mtcnn import MTCNN
 from .yoloface import YoloFace
 
 DETECTORS = ("insightface", "mtcnn", "yoloface")
 
-__all__ = ["DETECTORS", "Detector", "Face", "load_detector", "resolve_detector"]
+__all__ = ["DETECTORS", "Detector", "Face", "load_detector", "missing_for_detector", "resolve_detector"]
 
 
 def resolve_detector(name: str = "auto") -> str:
@@ -24,12 +25,25 @@ def resolve_detector(name: str = "auto") -> str:
         UserError: where there is no detector of that name.
     """
     if name == "auto":
-        return "insightface" if find_model() is not None and is_importable() else "mtcnn"
+        installed = insightface.find_model() is not None and insightface.is_importable()
+        return "insightface" if installed else "mtcnn"
     if name not in DETECTORS:
         raise UserError(
             f"There is no detector {name!r}; choose auto, {', '.join(DETECTORS[:-1])} or {DETECTORS[-1]}."
         )
     return name
+
+
+def missing_for_detector(name: str) -> str | None:
+    """What the detector `name` lacks on this machine, as a sentence, or None where it lacks nothing."""
+    finders = {"insightface": insightface.find_installed, "yoloface": yoloface.find_installed}
+    if resolve_detector(name) not in finders:
+        return None
+    try:
+        finders[name]()
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def load_detector(

@@ -35,13 +35,9 @@ class InsightFace:
     name = "insightface"
 
     def __init__(self, path: str | Path | None = None, device: str | torch.device | None = None) -> None:
-        if not is_importable():
-            raise UserError(
-                "The detector insightface needs the package of that name; "
-                "install it with `pip install diffusers-hunyuan-portrait[insightface]`."
-            )
+        file = find_installed(path)
         on_cuda = torch.device(device or "cpu").type == "cuda"
-        self.network = _load(_existing(path), ["CUDAExecutionProvider"] * on_cuda + ["CPUExecutionProvider"])
+        self.network = _load(file, ["CUDAExecutionProvider"] * on_cuda + ["CPUExecutionProvider"])
         self.network.prepare(ctx_id=0 if on_cuda else -1, input_size=(INPUT_SIDE, INPUT_SIDE), det_thresh=SCORE)
         sides = self.network.session.get_inputs()[0].shape[2:]
         self.takes_any_size = not all(isinstance(side, int) for side in sides)
@@ -80,7 +76,13 @@ def _models_folder() -> Path:
     return Path(os.environ.get("INSIGHTFACE_HOME") or Path.home() / ".insightface") / "models"
 
 
-def _existing(path: str | Path | None) -> Path:
+def find_installed(path: str | Path | None = None) -> Path:
+    """The file that `InsightFace(path)` loads; it raises what that raises where something is not installed."""
+    if not is_importable():
+        raise UserError(
+            "The detector insightface needs the package of that name; "
+            "install it with `pip install 'diffusers-hunyuan-portrait[insightface]'`."
+        )
     given = Path(path) if path is not None else _models_folder()
     found = given if given.is_file() else find_model(given)
     if found is None:

@@ -36,7 +36,7 @@ class YoloFace:
     name = "yoloface"
 
     def __init__(self, path: str | Path | None = None, device: str | torch.device | None = None) -> None:
-        self.file = _existing(path or os.environ.get(VARIABLE))
+        self.file = find_installed(path)
         self.device = torch.device(device or "cpu")
         try:
             self.network = torch.jit.load(str(self.file), map_location=self.device).eval()
@@ -66,7 +66,9 @@ class YoloFace:
         return _faces(candidates[0].double().cpu().numpy(), np.array([width / w, height / h]))
 
 
-def _existing(path: str | Path | None) -> Path:
+def find_installed(path: str | Path | None = None) -> Path:
+    """The file that `YoloFace(path)` loads; it raises what that raises where there is none."""
+    path = path or os.environ.get(VARIABLE)
     if not path:
         raise CheckpointError(
             f"The detector yoloface needs the file {FILE}; download it from LeonJoe13/Sonic on the Hub "
