@@ -134,8 +134,11 @@ def test_all_kinds_of_sources_give_the_same_conditions(pipe, detector, tmp_path)
 @pytest.mark.parametrize("stage", ["detect", "denoise", "decode"])
 def test_an_interrupted_run_leaves_no_file(pipe, detector, clip_with_sound, tmp_path, stage):
     def stop(at: str, done: int, total: int) -> None:
+        reports.append(at)
         if at == stage:
             pipe.interrupt = True
+
+    reports: list[str] = []
 
     with pytest.raises(RunInterruptedError):
         animate(
@@ -148,4 +151,5 @@ def test_an_interrupted_run_leaves_no_file(pipe, detector, clip_with_sound, tmp_
             decode_chunk_size=4,
             on_progress=stop,
         )
+    assert reports.count(stage) == 1  # nothing more was done
     assert not list(tmp_path.iterdir())

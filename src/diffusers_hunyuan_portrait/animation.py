@@ -55,7 +55,6 @@ def animate(
     pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     original = media.read_image(portrait)
     clip = media.open_frames(driving)
-    pipe.interrupt = False
     conditions = pipe.prepare_conditions(
         original, clip, height=height, width=width, detector=detector, on_progress=on_progress
     )

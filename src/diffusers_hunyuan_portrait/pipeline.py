@@ -381,7 +381,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         """Finds the faces in `image` and `driving_video` and encodes what they show.
 
         Frames are read one at a time, and only their motion tokens are kept. Where the face is lost for a
-        while, the last motion seen is held, and a warning names the frames.
+        while, the last motion seen is held, and a warning names the frames. Where `interrupt` is set meanwhile, it
+        ends at once, with the frames seen till then.
 
         Args:
             image, driving_video, height, width, detector, on_progress: as in the call.
@@ -393,6 +394,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         """
         from . import face, media  # here, so that ready conditions need neither
 
+        self._interrupt = False
         height, width = height or self.config.resolution, width or self.config.resolution
         self._check_size(height, width)
         if isinstance(detector, str):
@@ -411,6 +413,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                     lost.append(index)
                 report("detect", index + 1, clip.frame_count)
                 yield frame
+                if self.interrupt:
+                    return
 
         chunks = _crop_chunks(followed(), MOTION_CHUNK)
         tokens = self._encode_motion_chunks(chunks, clip.frame_count, pad_frames, report)

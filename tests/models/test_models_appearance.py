@@ -6,7 +6,7 @@ from runs import distance
 from synthetic import normal, unit
 from torch import nn
 
-pytestmark = pytest.mark.usefixtures("no_grad", "one_thread")
+pytestmark = pytest.mark.usefixtures("no_grad")
 
 
 def full_adapter(adapter, hidden_states: torch.Tensor, id_embedding: torch.Tensor) -> torch.Tensor:

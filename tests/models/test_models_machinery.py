@@ -9,8 +9,6 @@ from diffusers.models import attention_dispatch
 from runs import distance
 from synthetic import normal
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 # float32 sums in another order, on an output of deviation near 1
 ROUNDING = 1e-5
 

@@ -8,8 +8,6 @@ import torch
 
 import diffusers_hunyuan_portrait as hp
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 NETWORKS = ["unet", "im_adapter", "pose_guider", "motion_extractor"]
 
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.models.attention import PortraitContext, PortraitCrossAttention
 
-pytestmark = pytest.mark.usefixtures("no_grad", "one_thread")
+pytestmark = pytest.mark.usefixtures("no_grad")
 
 # float32 sums in another order, on an output of deviation near 1
 ROUNDING = 1e-5
