@@ -44,7 +44,9 @@ def animate(
         ),
     ],
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
-    seed: Annotated[int | None, typer.Option(help="Makes the run repeatable.", show_default="random")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Makes the run repeatable.", show_default="random")
+    ] = None,
     crop_only: Annotated[
         bool, typer.Option("--crop-only", help="Write the animated square alone, not the whole portrait.")
     ] = False,
@@ -110,4 +112,4 @@ def animate(
             strength=strength,
             **scales,
         )
-    console.print(f"Wrote {output}")
+    console.print(f"Wrote {output}", soft_wrap=True, markup=False)

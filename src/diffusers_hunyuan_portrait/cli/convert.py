@@ -43,4 +43,4 @@ def convert(
         convert_checkpoint(
             source, output, svd=svd, config=sizes, dtype=dtype, arcface=arcface, on_progress=show_megabytes
         )
-    console.print(f"Wrote {output}.", soft_wrap=True, markup=False)
+    console.print(f"Wrote {output}", soft_wrap=True, markup=False)
