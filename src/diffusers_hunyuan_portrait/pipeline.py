@@ -19,13 +19,11 @@ from diffusers import AutoencoderKLTemporalDecoder, DiffusionPipeline, ModelMixi
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import BaseOutput, logging
 from diffusers.utils.torch_utils import randn_tensor
-from torch.nn.functional import group_norm, linear
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
 
 from .conditions import PortraitConditions
 from .errors import UserError
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
+from .models.precision import Float32Weights
 from .sampling import accumulate_window, branch_weights, count_entries, guidance_schedule, window_frames
 
 if TYPE_CHECKING:
@@ -391,24 +389,28 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         Raises:
             NoFaceError: there is no face in the portrait, or in none of the frames.
             UnreadableMediaError: a file cannot be read.
+            UserError: another argument is wrong.
         """
         from . import face, media  # here, so that ready conditions need neither
 
         self._interrupt = False
-        height, width = height or self.config.resolution, width or self.config.resolution
+        resolution = self.config.resolution
+        height = resolution if height is None else height
+        width = resolution if width is None else width
         self._check_size(height, width)
         if isinstance(detector, str):
             detector = face.load_detector(detector)
         picture = media.read_image(image)
         clip = media.open_frames(driving_video)
         cut = face.crop_portrait(picture, detector, dino_size=self.im_adapter.config.image_size)
-        portrait = _resize_portrait(picture, cut, height, width)  # (H, W, 3), uint8
+        portrait = face.cut_portrait(picture, cut.box, height, width)  # (H, W, 3), uint8
 
         lost: list[int] = []
         report = on_progress or _no_progress
 
         def followed() -> Iterator["face.DrivingFrame"]:
-            for index, frame in enumerate(face.follow_driving(clip, detector)):
+            crop_size = self.motion_extractor.config.image_size
+            for index, frame in enumerate(face.follow_driving(clip, detector, crop_size)):
                 if not frame.seen:
                     lost.append(index)
                 report("detect", index + 1, clip.frame_count)
@@ -416,12 +418,13 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                 if self.interrupt:
                     return
 
-        chunks = _crop_chunks(followed(), MOTION_CHUNK)
+        crops = face.gather_chunks(followed(), MOTION_CHUNK)
+        chunks = ((chunk.face_crops, chunk.pose_crops, chunk.landmarks) for chunk in crops)
         tokens = self._encode_motion_chunks(chunks, clip.frame_count, pad_frames, report)
         if lost:
             logger.warning(
                 f"No face was found in {len(lost)} of {tokens.shape[1] - 2 * pad_frames} driving frames: "
-                f"{_name_ranges(lost)} (counted from 0). The portrait holds the last motion seen there."
+                f"{face.name_ranges(lost)} (counted from 0). The portrait holds the last motion seen there."
             )
         return PortraitConditions(
             portrait=torch.from_numpy(portrait).permute(2, 0, 1)[None].float() / 127.5 - 1,
@@ -458,6 +461,10 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
 
         Returns:
             (1, F + 2 · pad_frames, 64, 1024) on the CPU, in the UNet's type.
+
+        Raises:
+            UserError: there are no frames, or not as many of each.
+            ValueError: the landmarks have another shape, or are not finite.
         """
         num_frames = len(face_crops)
         if not num_frames == len(pose_crops) == len(landmarks):
@@ -556,7 +563,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         if noise_aug_strength > 0:
             noise = randn_tensor(pictures.shape, generator=generator, device=pictures.device)
             pictures = torch.cat([pictures, pictures + noise_aug_strength * noise])
-        with _Float32Weights():
+        with Float32Weights():
             modes = self.vae.encode(pictures).latent_dist.mode()[:, None]  # (1 or 2, 1, 4, h, w)
         return modes[-1:].to(self.unet.dtype), modes[:1] * self.vae.config.scaling_factor
 
@@ -585,16 +592,14 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         """Decodes latents chunk by chunk.
 
         Chunks are counted from the first padded frame, as the VAE mixes what is in one; those that hold
-        nothing but padding are left out.
+        nothing but padding are left out. Decoding stops where `interrupt` is set, as an interrupted run leaves it;
+        set it to `False` to decode what such a run gave.
 
         Args:
             latents: (1, F, 4, h, w), padding included.
             decode_chunk_size: frames decoded at a time.
             pad_frames: frames dropped at each end.
             on_progress: told the frames decoded.
-
-        Decoding stops where `interrupt` is set, as an interrupted run leaves it; set it to `False` to decode
-        what such a run gave.
 
         Yields:
             (n, 3, H, W) in [0, 1], float32, on the device.
@@ -738,62 +743,6 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             shape = tuple(getattr(conditions, name).shape)
             if shape[axis] != expected:
                 raise UserError(f"`{name}` has shape {shape}, but this model needs {expected} on axis {axis}.")
-
-
-class _Float32Weights(TorchFunctionMode):
-    """Computes in float32 with a network of any floating-point type, by casting each weight as it is used.
-
-    The stored weights are left alone, because an offload hook may hold them anywhere and in its own copies.
-    """
-
-    WEIGHTED = (torch.conv2d, linear, group_norm)
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in self.WEIGHTED:
-            args, kwargs = tree_map_only(torch.Tensor, torch.Tensor.float, (args, kwargs))
-        return func(*args, **(kwargs or {}))
-
-
-def _resize_portrait(picture: np.ndarray, cut: Any, height: int, width: int) -> np.ndarray:
-    """The portrait square at the size asked for, cut from the full picture so that no detail is lost."""
-    if cut.image.shape[:2] == (height, width):
-        return cut.image
-    square = PIL.Image.fromarray(picture).crop(tuple(cut.box))
-    return np.array(square.resize((width, height), PIL.Image.Resampling.BICUBIC))
-
-
-def _crop_chunks(frames: Iterable[Any], size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-    """Followed frames as chunks of what `encode_motion` takes: crops in [0, 1] and landmarks."""
-    chunk: list[Any] = []
-    for frame in frames:
-        chunk.append(frame)
-        if len(chunk) == size:
-            yield _stack_crops(chunk)
-            chunk = []
-    if chunk:
-        yield _stack_crops(chunk)
-
-
-def _stack_crops(chunk: list[Any]) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    def as_pixels(crops: list[np.ndarray]) -> torch.Tensor:
-        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255  # (frames, 3, 256, 256)
-
-    return (
-        as_pixels([frame.face_crop for frame in chunk]),
-        as_pixels([frame.pose_crop for frame in chunk]),
-        np.stack([frame.landmarks for frame in chunk]),
-    )
-
-
-def _name_ranges(frames: list[int]) -> str:
-    """[3, 4, 5, 9] as "3-5, 9"."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][1] + 1:
-            runs[-1][1] = frame
-        else:
-            runs.append([frame, frame])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def _collect(chunks: Iterator[torch.Tensor], output_type: str, size: Sequence[int]) -> Any:

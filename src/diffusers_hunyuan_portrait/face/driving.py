@@ -1,6 +1,7 @@
 """From a driving clip's frames to the crops and points that its motion is read from."""
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from .detection.interface import Detector, Face, as_picture, largest_face
 from .geometry import Box, face_square, portrait_box
 from .pixels import Picture, cut, resize
 
-MOTION_SIZE = 256  # what the expression and head-pose networks take
+MOTION_SIZE = 256  # what the released expression and head-pose networks take
 POSE_SIZE = 512  # the released program resizes the pose crop in two steps, by way of this size
 
 
@@ -22,23 +23,23 @@ POSE_SIZE = 512  # the released program resizes the pose crop in two steps, by w
 class DrivingFrame:
     """What the motion networks see of one driving frame."""
 
-    face_crop: Picture  # (256, 256, 3) uint8 RGB, from the eyebrows to below the mouth
-    pose_crop: Picture  # (256, 256, 3) uint8 RGB, the head at a place fixed for the whole clip
+    face_crop: Picture  # (size, size, 3) uint8 RGB, from the eyebrows to below the mouth
+    pose_crop: Picture  # (size, size, 3) uint8 RGB, the head at a place fixed for the whole clip
     landmarks: NDArray[np.float64]  # (5, 2) in the frame's pixels
     seen: bool  # False: no face was found, and the nearest seen frame stands in
 
 
 @dataclass(frozen=True, eq=False)
 class DrivingCrops:
-    """What `crop_driving` returns, ready for `encode_motion`."""
+    """Followed frames, of a clip or a chunk of it, as `encode_motion` takes them."""
 
-    face_crops: torch.Tensor  # (frames, 3, 256, 256) in [0, 1]
-    pose_crops: torch.Tensor  # (frames, 3, 256, 256) in [0, 1]
+    face_crops: torch.Tensor  # (frames, 3, size, size) in [0, 1]
+    pose_crops: torch.Tensor  # (frames, 3, size, size) in [0, 1]
     landmarks: torch.Tensor  # (frames, 5, 2) in the frames' pixels
-    lost_frames: list[int]  # counted from 0: those in which no face was found
+    lost_frames: list[int]  # those in which no face was found, counted from the first of these frames
 
 
-def follow_driving(frames: Iterable[Any], detector: Detector) -> Iterator[DrivingFrame]:
+def follow_driving(frames: Iterable[Any], detector: Detector, size: int = MOTION_SIZE) -> Iterator[DrivingFrame]:
     """Follow the face through a clip, one `DrivingFrame` a frame, keeping one frame in memory.
 
     The detector is asked once a frame, in order; the face with the largest box is taken. The first face found
@@ -48,6 +49,8 @@ def follow_driving(frames: Iterable[Any], detector: Detector) -> Iterator[Drivin
 
     Args:
         frames: (H, W, 3) uint8 RGB arrays, or RGB PIL images.
+        detector: finds the faces.
+        size: side of the square crops, in pixels.
 
     Raises:
         NoFaceError: at the end, where no frame shows a face.
@@ -62,7 +65,7 @@ def follow_driving(frames: Iterable[Any], detector: Detector) -> Iterator[Drivin
         face = largest_face(detector.detect(picture))
         if face is not None:
             anchor = anchor or _Anchor.of(face, picture)
-            last = anchor.crop(picture, face)
+            last = anchor.crop(picture, face, size)
         if last is None:
             waiting += 1
             continue
@@ -82,13 +85,25 @@ def crop_driving(frames: Iterable[Any], detector: Detector) -> DrivingCrops:
 
     Args and raises are those of `follow_driving`.
     """
-    followed = list(follow_driving(frames, detector))
-    return DrivingCrops(
-        face_crops=_as_tensor([frame.face_crop for frame in followed]),
-        pose_crops=_as_tensor([frame.pose_crop for frame in followed]),
-        landmarks=torch.from_numpy(np.stack([frame.landmarks for frame in followed])).float(),
-        lost_frames=[index for index, frame in enumerate(followed) if not frame.seen],
-    )
+    return _gather(list(follow_driving(frames, detector)))
+
+
+def gather_chunks(followed: Iterable[DrivingFrame], chunk_size: int) -> Iterator[DrivingCrops]:
+    """Followed frames, `chunk_size` at a time, the last chunk with what is left; keeps one chunk in memory."""
+    followed = iter(followed)
+    while chunk := list(itertools.islice(followed, chunk_size)):
+        yield _gather(chunk)
+
+
+def name_ranges(frames: Sequence[int]) -> str:
+    """Rising frame numbers as a sentence names them: [3, 4, 5, 9] as "3-5, 9"."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +118,24 @@ class _Anchor:
         height, width = picture.shape[:2]
         return cls(face.box, portrait_box(face.box, width, height))
 
-    def crop(self, picture: Picture, face: Face) -> DrivingFrame:
-        head = resize(cut(picture, self.pose_box), POSE_SIZE, Image.Resampling.BICUBIC)
+    def crop(self, picture: Picture, face: Face, size: int) -> DrivingFrame:
+        head = resize(cut(picture, self.pose_box), POSE_SIZE, POSE_SIZE, Image.Resampling.BICUBIC)
         inner_face = cut(picture, face_square(face.landmarks, self.face_box))
         return DrivingFrame(
-            face_crop=resize(inner_face, MOTION_SIZE, Image.Resampling.BILINEAR),
-            pose_crop=resize(head, MOTION_SIZE, Image.Resampling.BILINEAR),
+            face_crop=resize(inner_face, size, size, Image.Resampling.BILINEAR),
+            pose_crop=resize(head, size, size, Image.Resampling.BILINEAR),
             landmarks=face.landmarks,
             seen=True,
         )
+
+
+def _gather(followed: Sequence[DrivingFrame]) -> DrivingCrops:
+    return DrivingCrops(
+        face_crops=_as_tensor([frame.face_crop for frame in followed]),
+        pose_crops=_as_tensor([frame.pose_crop for frame in followed]),
+        landmarks=torch.from_numpy(np.stack([frame.landmarks for frame in followed])).float(),
+        lost_frames=[index for index, frame in enumerate(followed) if not frame.seen],
+    )
 
 
 def _as_tensor(crops: list[Picture]) -> torch.Tensor:

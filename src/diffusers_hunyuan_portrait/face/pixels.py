@@ -27,9 +27,9 @@ def cut(picture: Picture, box: Box) -> Picture:
     return part
 
 
-def resize(picture: Picture, size: int, resample: Image.Resampling) -> Picture:
-    """`picture` at `size` × `size` by Pillow, whose bicubic and bilinear filters widen when they shrink."""
-    return np.array(Image.fromarray(np.ascontiguousarray(picture)).resize((size, size), resample))
+def resize(picture: Picture, height: int, width: int, resample: Image.Resampling) -> Picture:
+    """`picture` at `height` × `width` by Pillow, whose bicubic and bilinear filters widen when they shrink."""
+    return np.array(Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), resample))
 
 
 def dino_image(portrait: Picture, size: int) -> torch.Tensor:
@@ -52,6 +52,9 @@ def arcface_image(portrait: Picture, landmarks: NDArray[np.float64]) -> NDArray[
 
     Args:
         landmarks: (5, 2) in the portrait's pixels.
+
+    Raises:
+        NoFaceError: where all points coincide.
     """
     rows, columns = np.mgrid[:ARCFACE_SIZE, :ARCFACE_SIZE]
     sources = fit_similarity(landmarks, ARCFACE_POINTS).inverse(columns + 1j * rows)

@@ -38,7 +38,7 @@ def crop_portrait(image: Any, detector: Detector, size: int = 512, dino_size: in
         dino_size: the side of the appearance network's picture, in pixels.
 
     Raises:
-        NoFaceError: where the image shows no face.
+        NoFaceError: where the image shows no face, or one that cannot be cut out or aligned.
         UserError: where the image is not an RGB picture.
     """
     picture = as_picture(image)
@@ -49,10 +49,18 @@ def crop_portrait(image: Any, detector: Detector, size: int = 512, dino_size: in
             f"No face was found in the portrait of {width}×{height} pixels; use one that shows a face."
         )
     box = portrait_box(face.box, width, height)
-    square = resize(cut(picture, box), size, Image.Resampling.BICUBIC)
+    square = cut_portrait(picture, box, size, size)
     found = largest_face(detector.detect(square))
     landmarks = found.landmarks if found is not None else _carried_over(face, box, size)
     return PortraitCrops(box, square, dino_image(square, dino_size), arcface_image(square, landmarks))
+
+
+def cut_portrait(picture: Picture, box: Box, height: int, width: int) -> Picture:
+    """What lies in the portrait box, (height, width, 3) uint8 RGB (contract, "Portrait").
+
+    Each size is cut from the whole picture, so that no detail of it is lost on the way.
+    """
+    return resize(cut(picture, box), height, width, Image.Resampling.BICUBIC)
 
 
 def _carried_over(face: Face, box: Box, size: int) -> NDArray[np.float64]:
