@@ -8,7 +8,7 @@ import pytest
 from diffusers.pipelines import pipeline_loading_utils
 
 import diffusers_hunyuan_portrait as hp
-from diffusers_hunyuan_portrait.convert.checkpoint import PIPELINE_FILE
+from diffusers_hunyuan_portrait.convert.checkpoint import PIPELINE_CODE
 from diffusers_hunyuan_portrait.registration import register_with_diffusers
 
 CUSTOM_PIPELINE = Path(__file__).parents[1] / "pipelines" / "hunyuan_portrait"
@@ -30,8 +30,8 @@ def test_custom_pipeline_loads_it_with_trust(inside_the_folder, tiny_model_dir):
 
 
 def test_both_pipeline_files_are_the_same(tiny_model_dir):
-    assert (CUSTOM_PIPELINE / "pipeline.py").read_text() == PIPELINE_FILE
-    assert (tiny_model_dir / "pipeline.py").read_text() == PIPELINE_FILE
+    assert (CUSTOM_PIPELINE / "pipeline.py").read_text() == PIPELINE_CODE
+    assert (tiny_model_dir / "pipeline.py").read_text() == PIPELINE_CODE
 
 
 def test_saving_writes_the_short_library_name(tiny_pipeline, tiny_model_dir, tmp_path):

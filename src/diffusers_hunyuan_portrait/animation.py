@@ -12,6 +12,8 @@ from . import face, media
 from .errors import RunInterruptedError
 from .pipeline import HunyuanPortraitPipeline, Progress
 
+DEFAULT_FRAME_RATE = 25  # of what is driven by pictures or arrays, which have no rate
+
 
 def animate(
     pipe: HunyuanPortraitPipeline,
@@ -29,7 +31,8 @@ def animate(
 ) -> Path:
     """Animates `portrait` with the face in `driving` and writes the video to `output`.
 
-    The animated square is put back into the whole portrait, with the driving clip's frame rate and sound.
+    The animated square is put back into the whole portrait, with the driving clip's frame rate and sound; pictures
+    and arrays, which have neither, give 25 frames a second.
     Frames go to the file as they are decoded: beside motion tokens and latents nothing grows with the clip.
 
     Args:
@@ -64,7 +67,8 @@ def animate(
     chunks = pipe.decode_frames(result.frames, decode_chunk_size, conditions.pad_frames, on_progress=on_progress)
     box = None if crop_only else conditions.portrait_box
     times = clip.timestamps if clip.is_variable_rate else None
-    with media.VideoWriter(output, frame_rate=clip.frame_rate or 25, sound_from=clip.path) as writer:
+    rate = clip.frame_rate or DEFAULT_FRAME_RATE
+    with media.VideoWriter(output, frame_rate=rate, sound_from=clip.path) as writer:
         for index, picture in enumerate(_as_bytes(chunks)):
             if box is not None:
                 picture = media.paste_back(original, picture, box)

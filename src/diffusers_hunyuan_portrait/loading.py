@@ -62,8 +62,8 @@ def load_pipeline(
             small sizes with untrained weights, whose pictures are noise, for checking an installation.
         device: what it runs on.
         dtype: type of its weights, but of the motion extractor, which stays in float32.
-        offload: where weights wait that are not in use: "none" keeps all on the device; "model" a network, "group"
-            a block and "sequential" a layer at a time, each with less memory and more time than the one before.
+        offload: which weights are on the device: with "none" all of them, with "model" the network in use, with
+            "group" and "sequential" the layer in use; on CUDA "group" fetches the next one meanwhile.
 
     Raises:
         UserError: it is not a model, or it is damaged, or the offload is unknown or needs a GPU.
@@ -166,5 +166,5 @@ def _make_tiny(dtype: torch.dtype) -> HunyuanPortraitPipeline:
             resolution=128,
         )
     for network in (pipe.im_adapter, pipe.pose_guider, pipe.unet, pipe.vae):
-        torch.nn.Module.to(network, dtype=dtype)  # the networks' own `to` warns of float32 parts that none has
+        torch.nn.Module.to(network, dtype=dtype)  # diffusers' own `to` warns of no parts in float32, too
     return pipe

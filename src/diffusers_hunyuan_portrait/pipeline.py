@@ -64,7 +64,7 @@ class HunyuanPortraitPipelineOutput(BaseOutput):
 
 
 class HunyuanPortraitPipeline(DiffusionPipeline):
-    """Animates a portrait with the motion of the face in a driving clip (HunyuanPortrait, CVPR 2025).
+    """Animates a portrait with the motion of the face in a driving clip (HunyuanPortrait, arXiv 2503.18860).
 
     Args:
         im_adapter: portrait and identity to image tokens.

@@ -5,16 +5,13 @@ from typing import Annotated
 
 import torch
 import typer
-from diffusers.utils import logging
 
 from ..animation import animate as run_animation
 from ..errors import UserError
 from ..face import load_detector
-from ..loading import MODEL_VARIABLE, choose_device, choose_dtype, load_pipeline
+from ..loading import MODEL_VARIABLE, TINY, choose_device, choose_dtype, load_pipeline
 from ..media import check_output, open_frames, read_image
 from .display import StageProgress, console
-
-logger = logging.get_logger(__name__)
 
 
 def parse_scale(text: str, option: str) -> float | tuple[float, float]:
@@ -35,12 +32,12 @@ def parse_scale(text: str, option: str) -> float | tuple[float, float]:
 def animate(
     portrait: Annotated[Path, typer.Argument(help="The picture to animate.", show_default=False)],
     driving: Annotated[Path, typer.Argument(help="The clip whose face drives it.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4, .mov or .mkv.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov or .mkv.")],
     model: Annotated[
         str,
         typer.Option(
             envvar=MODEL_VARIABLE,
-            help="A folder written by `convert`, or `tiny` to try the installation.",
+            help=f"A folder written by `convert`, or `{TINY}` to try the installation.",
         ),
     ],
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
@@ -80,7 +77,7 @@ def animate(
     ] = "none",
 ) -> None:
     """Animate PORTRAIT with the face in DRIVING."""
-    # Files and settings first: loading a model takes long, and reading them again nothing.
+    # Before the model is loaded, which takes long: a file that cannot be used is told at once.
     check_output(output)
     scales = {
         "appearance_guidance_scale": parse_scale(appearance_guidance_scale, "--appearance-guidance-scale"),

@@ -35,7 +35,7 @@ class ConsoleHandler(logging.Handler):
 
 
 def show_log(level: int) -> None:
-    """Sends the log of this package to the terminal, and the libraries' below a warning nowhere."""
+    """Shows this package's log on the terminal from `level` on, and no progress bars but our own."""
     log = logging.getLogger(__name__.split(".")[0])
     log.handlers = [ConsoleHandler(level)]
     log.propagate = False
@@ -43,6 +43,7 @@ def show_log(level: int) -> None:
 
 
 def show_error(sentence: str) -> None:
+    """Shows what went wrong."""
     console.print(f"[bold red]Error:[/] {escape(sentence)}", soft_wrap=True)
 
 

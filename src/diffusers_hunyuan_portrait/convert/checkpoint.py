@@ -27,8 +27,8 @@ DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 SHARD_SIZE = "1GB"
 DISK_MARGIN = 2**24  # for configs and file system, beside the weights
 
-# A folder's root `pipeline.py`, which diffusers' `custom_pipeline=` looks for.
-PIPELINE_FILE = '''"""The pipeline of the installed package, for diffusers' `custom_pipeline=`."""
+# What the `pipeline.py` at a folder's root holds, which diffusers' `custom_pipeline=` looks for.
+PIPELINE_CODE = '''"""The pipeline of the installed package, for diffusers' `custom_pipeline=`."""
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 
@@ -64,8 +64,8 @@ def convert_checkpoint(
 ) -> Path:
     """Writes `output`, a folder that `HunyuanPortraitPipeline.from_pretrained` loads.
 
-    Everything is checked before anything is written, and `output` appears once it is whole. Memory stays within
-    4 GiB, as the files are read a shard at a time.
+    Everything is checked before anything is written, and `output` appears once it is whole. Files are read a shard
+    at a time: the published set takes less than 8 GiB of memory, mapped pages included.
 
     Args:
         source: folder with the seven published files, or with a folder `hyportrait` that has them.
@@ -115,7 +115,7 @@ def convert_checkpoint(
             (folder / "id_encoder").mkdir()
             shutil.copyfile(id_model, folder / "id_encoder" / "arcface.onnx")
             report(id_model.stat().st_size)
-        (folder / "pipeline.py").write_text(PIPELINE_FILE, encoding="utf-8")
+        (folder / "pipeline.py").write_text(PIPELINE_CODE, encoding="utf-8")
         _write_json(folder / "model_index.json", _model_index(find_resolution(config)))
     return output
 

@@ -14,8 +14,8 @@ def intensity_levels(landmarks: ArrayLike | torch.Tensor) -> tuple[int, int]:
 
     Contract, "Intensity": mean distances, of the nose from its mean place and of the points around the nose from
     theirs, relative to the face's size in the chunk's first frame. (The paper's equations 2 and 3 take the
-    root of the mean square, and 64 levels.) A face without extent in
-    the first frame gives no measure, and counts as still.
+    root of the mean square, and 64 levels.) A face without extent in the first frame gives no measure, and counts
+    as still.
 
     Args:
         landmarks: (F, 5, 2) in pixels, F at least 1.

@@ -16,8 +16,8 @@ def why_cut_short(path: Path) -> str | None:
 
     Known for MP4/MOV (every top-level box must end inside the file, and one must be the index), Matroska/WebM
     (the segment), AVI and other RIFF files (the outer chunks), FLV (its tags), GIF (its blocks), and MPEG-TS
-    (whole packets). A Matroska file
-    written live gives no size, and MPEG-PS or raw streams hold none: for them nothing can be known.
+    (whole packets). A Matroska file written live gives no size, and MPEG-PS or raw streams hold none: for them
+    nothing can be known.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -26,7 +26,10 @@ class ConvBranch(nn.Module):
 
 
 class IDCrossAttention(nn.Module):
-    """Attention of the patches over the ID vector, and back to the adapter's width."""
+    """Attention of the patches over the ID vector, and back to the adapter's width.
+
+    The paper's equation 5 has the ID as the query; the released weights were trained the other way round.
+    """
 
     def __init__(self, dim: int, width: int, num_heads: int, id_dim: int):
         super().__init__()
@@ -46,7 +49,7 @@ class IDCrossAttention(nn.Module):
 
 
 class IDAdapter(nn.Module):
-    """What an adapted block adds beside its MLP (paper, section 3.4).
+    """What an adapted block adds beside its MLP (paper, equation 5; contract, "Appearance").
 
     The branches and the query of the cross-attention cannot act on the output (see `IDCrossAttention`); their
     weights are kept, so that a checkpoint keeps all that it was published with.
@@ -141,7 +144,13 @@ class IMAdapter(ModelMixin, ConfigMixin):
     def forward(
         self, dino_image: torch.Tensor, id_embedding: torch.Tensor, return_dict: bool = True
     ) -> IMAdapterOutput | tuple[torch.Tensor, torch.Tensor]:
-        """`dino_image`: (B, 3, image_size, image_size), normalised; `id_embedding`: (B, id_dim), unit or zero."""
+        """Image tokens (B, num_image_tokens, hidden_size).
+
+        Args:
+            dino_image: (B, 3, image_size, image_size), normalised by ImageNet's mean and deviation.
+            id_embedding: (B, id_dim), of unit norm or zeros.
+            return_dict: `False` gives a plain tuple.
+        """
         id_embedding = id_embedding.to(self.dtype)
         hidden_states = self.backbone.embeddings(dino_image.to(self.dtype))  # (batch, tokens, channels)
         blocks: Any = self.backbone.encoder.layer  # walked here, so that no hook is needed

@@ -98,7 +98,7 @@ class RefinerBlock(nn.Module):
 
 
 class IntensityAwareRefiner(nn.Module):
-    """Refines an expression by the motion's intensity and a bank of learnt memories (paper, section 3.3)."""
+    """Refines an expression by the motion's intensity and a bank of learnt memories (contract, "Motion")."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class MotionExtractorOutput(BaseOutput):
 class MotionExtractor(ModelMixin, ConfigMixin):
     """Expression encoder (ResNet-50), head-pose encoder (ResNet-18) and the intensity-aware refiner.
 
-    It stays in float32 whatever the other networks run in, as the released weights were used.
+    Contract, "Motion". It stays in float32 whatever the other networks run in, as the released weights were used.
 
     Args:
         image_size: side of the square crops.

@@ -19,7 +19,7 @@ class PoseGuiderOutput(BaseOutput):
 
 
 class PoseGuider(ModelMixin, ConfigMixin):
-    """Turns a pose picture into features that are added after the UNet's `conv_in`.
+    """Turns a pose picture into features that are added after the UNet's `conv_in` (contract, "UNet").
 
     Args:
         conditioning_embedding_channels: channels of the features, the UNet's first width.
@@ -45,7 +45,7 @@ class PoseGuider(ModelMixin, ConfigMixin):
     def forward(
         self, pose_images: torch.Tensor, return_dict: bool = True
     ) -> PoseGuiderOutput | tuple[torch.Tensor]:
-        """`pose_images`: (B, 3, F, H, W) in [0, 1]. The frames are independent of each other."""
+        """`pose_images` (B, 3, F, H, W) in [0, 1] to (B, C, F, H / 8, W / 8), each frame by itself."""
         batch_size = pose_images.shape[0]
         hidden_states = pose_images.to(self.dtype).transpose(1, 2).flatten(0, 1)  # (batch · frames, 3, H, W)
         for convolution in [self.conv_in, *self.blocks]:

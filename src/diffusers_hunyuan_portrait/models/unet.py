@@ -20,7 +20,8 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
     """Predicts v for a window of noisy latents, from image tokens, motion tokens and pose features.
 
     Its config is that of diffusers' `UNetSpatioTemporalConditionModel`, whose blocks it is made of; every
-    cross-attention has a second pair of projections for the motion tokens (`PortraitCrossAttention`).
+    cross-attention has a second pair of projections for the motion tokens (`PortraitCrossAttention`; contract,
+    "UNet").
     """
 
     _supports_gradient_checkpointing = True

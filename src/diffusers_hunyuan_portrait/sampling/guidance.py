@@ -19,7 +19,10 @@ class BranchWeights(NamedTuple):
 
 
 def guidance_schedule(scale: float | Sequence[float], num_steps: int) -> list[float]:
-    """A guidance scale at each step: `scale` throughout, or linearly from `scale[0]` to `scale[1]`."""
+    """A guidance scale at each step: `scale` throughout, or linearly from `scale[0]` to `scale[1]`.
+
+    Contract, "Sampling"; over the steps that are run, where `strength` leaves some out.
+    """
     first, last = scale if isinstance(scale, Sequence) else (scale, scale)
     return np.linspace(first, last, num_steps).tolist()
 
@@ -27,7 +30,7 @@ def guidance_schedule(scale: float | Sequence[float], num_steps: int) -> list[fl
 def branch_weights(appearance_guidance_scale: float, motion_guidance_scale: float) -> BranchWeights:
     """u + g₁·(d − u) + g₂·(c − d), sorted by branch (u unconditional, d appearance, c full).
 
-    With equal scales the middle branch cancels; with both 1 only the full one is left.
+    With equal scales the middle branch cancels; with both 1 only the full one is left (contract, "Sampling").
     """
     return BranchWeights(
         unconditional=1 - appearance_guidance_scale,

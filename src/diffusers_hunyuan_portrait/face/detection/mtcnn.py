@@ -68,7 +68,7 @@ class MTCNN:
 
     @torch.inference_mode()
     def detect(self, image: Picture) -> list[Face]:
-        """Find the faces in `image`, (H, W, 3) uint8 RGB, best first."""
+        """Find the faces in `image`, (H, W, 3) uint8 RGB."""
         picture, scale = _searched(as_picture(image))
         with _one_thread():
             candidates = self._confirm(picture, self._refine(picture, self._propose(picture)))

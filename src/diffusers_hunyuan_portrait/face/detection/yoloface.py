@@ -47,7 +47,11 @@ class YoloFace:
 
     @torch.inference_mode()
     def detect(self, image: Picture) -> list[Face]:
-        """Find the faces in `image`, (H, W, 3) uint8 RGB, best first."""
+        """Find the faces in `image`, (H, W, 3) uint8 RGB, best first; in one longer than 16 times its width, none.
+
+        Raises:
+            CheckpointError: where the network gives anything but candidates of 16 numbers.
+        """
         picture = as_picture(image)
         height, width = picture.shape[:2]
         if max(height, width) > LONGEST_SHAPE * min(height, width):
