@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from synthetic import GOLDEN
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
@@ -38,6 +39,22 @@ def test_an_error_is_one_sentence_and_exit_code_2(tiny_source, command, output):
     assert code == 2
     assert said.startswith("Error: ")
     assert "dino.pth does not hold the weights expected of it" in said
+    assert "Traceback" not in said
+    assert not output.exists()
+
+
+def test_a_pickle_that_holds_more_than_tensors_is_refused(tiny_source, command, output, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in tiny_source.glob("*.pth"):
+        (source / path.name).symlink_to(path)
+    (source / "image_proj.pth").unlink()
+    torch.save(torch.nn.Linear(2, 2), source / "image_proj.pth")
+    words = ["--svd", tiny_source / "svd", "--output", output, "--config", GOLDEN / "tiny_model.json"]
+    code, said = command("convert", source, *words)
+    assert code == 2
+    assert said.count("Error: ") == 1
+    assert "image_proj.pth is refused: beside tensors it holds torch.nn.modules.linear.Linear" in said
     assert "Traceback" not in said
     assert not output.exists()
 

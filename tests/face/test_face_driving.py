@@ -89,6 +89,31 @@ def test_frames_are_let_go(replay, make_face):
     assert most <= 2  # the frame at hand and the one being made
 
 
+def test_crops_have_the_size_asked_for(replay, make_face):
+    (followed,) = face.follow_driving(frames(1), replay([[make_face()]]), size=64)
+    assert followed.face_crop.shape == followed.pose_crop.shape == (64, 64, 3)
+
+
+def test_chunks_come_as_soon_as_they_are_full(replay, make_face):
+    taken = []
+    source = (taken.append(index) or frame for index, frame in enumerate(frames(5)))
+    answers = [[make_face(40 + index)] for index in range(5)]
+    answers[3] = []
+    chunks = list(face.gather_chunks(face.follow_driving(frames(5), replay(answers)), 2))
+    assert [len(chunk.landmarks) for chunk in chunks] == [2, 2, 1]
+    assert [chunk.lost_frames for chunk in chunks] == [[], [1], []]
+    np.testing.assert_allclose(chunks[2].landmarks[0], make_face(44).landmarks)
+    next(face.gather_chunks(face.follow_driving(source, replay(answers)), 2))
+    assert taken == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named"), [([], ""), ([7], "7"), ([0, 1], "0-1"), ([3, 4, 5, 9, 11, 12], "3-5, 9, 11-12")]
+)
+def test_frames_are_named_in_ranges(numbers, named):
+    assert face.name_ranges(numbers) == named
+
+
 def test_no_face_in_any_frame_is_said_with_their_number(replay):
     with pytest.raises(NoFaceError, match="any of the 3 driving frames"):
         list(face.follow_driving(frames(3), replay([[]] * 3)))

@@ -1,30 +1,17 @@
 """The demo's inputs are a face that really moves, with sound."""
 
-import importlib.util
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from demo_inputs import script as demo
 from media_clips import loudness, sound_of
 from PIL import Image
 
 from diffusers_hunyuan_portrait import media
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "make_demo_inputs.py"
 
-
-@pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("make_demo_inputs", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_files_are_written(demo, tmp_path):
+def test_files_are_written(tmp_path):
     portrait, driving = demo.make_demo_inputs(tmp_path / "new" / "folder")
     assert np.array_equal(media.read_image(portrait), demo.make_portrait())
     assert Image.open(portrait).size == (512, 512)
@@ -36,7 +23,7 @@ def test_files_are_written(demo, tmp_path):
     assert sound_of(driving).times[-1] == pytest.approx(2.0, abs=0.05)
 
 
-def test_frames_are_the_same_every_time_and_move(demo):
+def test_frames_are_the_same_every_time_and_move():
     frames = list(demo.make_driving_frames(10))
     again = list(demo.make_driving_frames(10))
     assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
@@ -46,7 +33,7 @@ def test_frames_are_the_same_every_time_and_move(demo):
     assert len(list(demo.make_driving_frames(0))) == 0
 
 
-def test_no_border_comes_into_view(demo):
+def test_no_border_comes_into_view():
     for frame in demo.make_driving_frames(50):
         # The picture is bright along its upper edge; a black border of one pixel would show.
         assert frame[0, 60:380].mean(axis=1).min() > 80
