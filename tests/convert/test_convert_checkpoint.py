@@ -1,4 +1,7 @@
-"""Conversion of the tiny set: what is in the folder, what loads from it, and that it comes whole or not at all."""
+"""Conversion of the tiny set: what is in the folder, what loads from it, and that it comes whole or not at all.
+
+Its numbers are held against the golden files by the tests of the networks and of the pipeline, which run on it.
+"""
 
 import json
 import shutil
@@ -7,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from synthetic import GOLDEN, normal, state_dict, tiny_model, uniform, unit
+from synthetic import state_dict, tiny_model
 
 import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.convert import checkpoint, convert_checkpoint
@@ -59,40 +62,6 @@ def test_the_folder_holds_a_pipeline_under_short_names(tiny_model_dir):
     }.items():
         assert index[name] == ["diffusers_hunyuan_portrait", network]
         assert (tiny_model_dir / name / WEIGHTS).is_file()
-
-
-def test_the_converted_refiner_gives_its_golden_output(tiny_pipeline):
-    with torch.no_grad():
-        refined = tiny_pipeline.motion_extractor.refiner(
-            normal("tiny_motion_proj/public", (4, 512)), torch.tensor(33), torch.tensor(64)
-        )
-    (golden,) = load_file(GOLDEN / "tiny_motion_proj.safetensors").values()
-    # 1e-4 of the deviation: the golden file's own bar, for another order of sums
-    torch.testing.assert_close(refined, golden, rtol=0, atol=1e-4 * golden.std().item())
-
-
-def test_the_converted_pipeline_gives_a_golden_clip(tiny_pipeline):
-    """All other weights at once, positions and SVD's files among them."""
-    case = json.loads((GOLDEN / "pipeline_cases.json").read_text())["short_clip"]
-    key, frames = "pipeline/public/short_clip", case["num_frames"]
-    tiny_pipeline.set_progress_bar_config(disable=True)
-    latents = tiny_pipeline(
-        conditions=hp.PortraitConditions(
-            portrait=uniform(key + "/ref", (1, 3, 64, 64)) * 2 - 1,
-            dino_image=normal(key + "/dino", (1, 3, 224, 224)),
-            id_embedding=unit(key + "/id", (1, 512)),
-            motion_tokens=normal(key + "/motion", (1, frames, 16, 64)),
-        ),
-        num_inference_steps=case["num_inference_steps"],
-        window_size=case["frames_per_batch"],
-        window_overlap=case["overlap"],
-        window_shift=case["shift_offset"],
-        latents=normal(key + "/noise", (1, frames, 4, 8, 8)),
-        output_type="latent",
-    ).frames
-    golden = load_file(GOLDEN / "pipeline_short_clip.safetensors")["latents"]
-    # 1e-3 of the deviation after all steps: each step adds to what sums in another order differ by
-    torch.testing.assert_close(latents, golden, rtol=0, atol=1e-3 * golden.std().item())
 
 
 def test_saving_what_was_loaded_changes_no_byte_of_the_weights(tiny_model_dir, tiny_pipeline, tmp_path):

@@ -33,10 +33,13 @@ def work(pipe) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def assert_same(results, expected) -> None:
-    """But for rounding: weights that were moved may lie otherwise in memory, and are summed in another order."""
+    """But for rounding: weights that were moved may lie otherwise in memory, and are summed in another order.
+
+    Seen: up to 1e-4 of the deviation in float32, and nothing in bfloat16, where a difference would begin at 2⁻⁸.
+    """
     for result, reference in zip(results, expected, strict=True):
         assert result.isfinite().all()
-        assert distance(result, reference) < (1e-3 if expected[0].dtype == torch.float32 else 0.2)
+        assert distance(result, reference) < (1e-3 if expected[0].dtype == torch.float32 else 0.05)
 
 
 def test_sequential_offload(pipe, monkeypatch):
