@@ -181,7 +181,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             window_size: frames the UNet sees at a time.
             window_overlap: frames that neighbouring windows share; less than `window_size`.
             window_shift: frames the windows move at each step.
-            strength: below 1, starts this much of the steps before the end, from a portrait less noised.
+            strength: the share of the steps that are run, which are the last; below 1, they start from a portrait
+                less noised.
             fps, motion_bucket_id: what Stable Video Diffusion is told of the clip.
             noise_aug_strength: noise added to the portrait that fills the image-latent channels.
             decode_chunk_size: frames the VAE decodes at a time. It sees them as one clip, so another number
