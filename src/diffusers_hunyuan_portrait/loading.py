@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from diffusers.utils import logging
-from safetensors import SafetensorError
 
 from .convert.checkpoint import DTYPES
 from .errors import UserError
@@ -30,10 +29,10 @@ def choose_device(name: str = "auto") -> torch.device:
     if torch.backends.mps.is_available():
         available.insert(0, "mps")
     if torch.cuda.is_available():
-        available.insert(0, "cuda")
+        available[:0] = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if name == "auto":
         return torch.device(available[0])
-    if name.split(":")[0] not in available:
+    if name not in available:
         raise UserError(f"There is no device {name!r} here; there is {', '.join(available)}.")
     return torch.device(name)
 
@@ -100,10 +99,38 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> HunyuanPortraitPipeline:
     if class_name != HunyuanPortraitPipeline.__name__:
         raise UserError(f"{folder} holds a {class_name}, not a {HunyuanPortraitPipeline.__name__}; {advice}.")
     try:
-        return HunyuanPortraitPipeline.from_pretrained(folder, dtype=dtype)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        # Safetensors alone: where they are missing, the library would look for pickles.
+        pipe = HunyuanPortraitPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    except Exception as error:  # configs and weights that do not go together make the library fail in any way
         reason = " ".join(str(error).split())
         raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); convert it again.") from error
+    _check_networks(pipe, folder)
+    return pipe
+
+
+def _check_networks(pipe: HunyuanPortraitPipeline, folder: Path) -> None:
+    """Sees that every network is of its class and has all its weights; the library at most warns.
+
+    Raises:
+        UserError: one is not, or has not.
+    """
+    networks = {
+        "im_adapter": IMAdapter,
+        "motion_extractor": MotionExtractor,
+        "pose_guider": PoseGuider,
+        "unet": HunyuanPortraitUNet,
+        "vae": AutoencoderKLTemporalDecoder,
+    }
+    for name, kind in networks.items():
+        network = getattr(pipe, name)
+        if not isinstance(network, kind):
+            reason = f"its {name} is of the class {type(network).__name__}, not {kind.__name__}"
+        else:
+            missing = [key for key, weight in network.state_dict().items() if weight.is_meta]
+            if not missing:
+                continue
+            reason = f"{folder / name} lacks {len(missing)} weights, {missing[0]} first"
+        raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); convert it again.")
 
 
 def _make_tiny(dtype: torch.dtype) -> HunyuanPortraitPipeline:
