@@ -18,14 +18,14 @@ from diffusers_hunyuan_portrait.face import identity
 PLACES = np.random.default_rng(0).permutation(3 * 112 * 112)[:512]
 
 
-def write_stand_in(path: Path, places: np.ndarray = PLACES, input_name: str = "data") -> Path:
+def write_stand_in(path: Path, places: np.ndarray = PLACES, input_name: str = "data", side: int = 112) -> Path:
     graph = helper.make_graph(
         [
             helper.make_node("Reshape", [input_name, "flat"], ["numbers"]),
             helper.make_node("Gather", ["numbers", "places"], ["embedding"], axis=1),
         ],
         "stand-in",
-        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [1, 3, 112, 112])],
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [1, 3, side, side])],
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, len(places)])],
         [numpy_helper.from_array(np.array([1, -1]), "flat"), numpy_helper.from_array(places, "places")],
     )
@@ -68,6 +68,12 @@ def test_another_network_is_refused_by_its_input(tmp_path):
 def test_another_network_is_refused_by_its_output(tmp_path, aligned):
     encoder = face.IdEncoder(write_stand_in(tmp_path / "arcface.onnx", places=PLACES[:128]))
     with pytest.raises(CheckpointError, match=r"\(1, 128\)"):
+        encoder(aligned)
+
+
+def test_another_network_is_refused_by_the_size_it_takes(tmp_path, aligned):
+    encoder = face.IdEncoder(write_stand_in(tmp_path / "arcface.onnx", side=160))
+    with pytest.raises(CheckpointError, match=r"does not take a picture of shape \(1, 3, 112, 112\)"):
         encoder(aligned)
 
 

@@ -42,9 +42,10 @@ class IdEncoder:
             )
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        self._refusals = errors.InvalidArgument, errors.Fail
         try:
             self.session = onnxruntime.InferenceSession(str(path), providers=providers)
-        except (errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument, errors.Fail) as error:
+        except (errors.InvalidProtobuf, errors.InvalidGraph, *self._refusals) as error:
             raise CheckpointError(f"{path} is not an ONNX file that runs; download arcface.onnx again.") from error
         inputs = [value.name for value in self.session.get_inputs()]
         if inputs != [INPUT_NAME]:
@@ -57,10 +58,15 @@ class IdEncoder:
             arcface_image: (112, 112, 3) RGB in [0, 1]; the released weights' program leaves it there, not in ±1.
 
         Raises:
-            CheckpointError: where the network gives anything but 512 numbers.
+            CheckpointError: where the network takes another size, or gives anything but 512 numbers.
         """
         pixels = np.asarray(arcface_image, dtype=np.float32).transpose(2, 0, 1)[None]  # (1, 3, rows, columns)
-        (embedding,) = self.session.run([self.session.get_outputs()[0].name], {INPUT_NAME: pixels})
+        try:
+            (embedding,) = self.session.run([self.session.get_outputs()[0].name], {INPUT_NAME: pixels})
+        except self._refusals as error:
+            raise CheckpointError(
+                f"The ID encoder is not arcface.onnx: it does not take a picture of shape {pixels.shape}."
+            ) from error
         if embedding.shape != (1, WIDTH):
             raise CheckpointError(
                 f"The ID encoder is not arcface.onnx: its output has shape {embedding.shape}, not (1, {WIDTH})."
