@@ -104,6 +104,11 @@ def test_sparse_tensors_are_refused(damaged):
     assert "weight is sparse" in said
 
 
+def test_tensors_without_values_are_refused(damaged):
+    damage = changed(lambda weights: weights.update({"conv_in.bias": weights["conv_in.bias"].to("meta")}))
+    assert "conv_in.bias is a tensor without values" in damaged("unet.pth", damage)
+
+
 def test_weights_one_level_down_are_refused(damaged):
     """The published ones are plain; what wraps them was written by something else."""
     said = damaged("image_proj.pth", lambda path: torch.save({"state_dict": torch.load(path)}, path))
@@ -162,7 +167,7 @@ def test_a_zip_that_is_no_checkpoint_is_refused(damaged):
 
 
 def test_a_folder_is_refused(damaged):
-    assert "is a folder" in damaged("dino.pth", Path.mkdir, fresh=True)
+    assert "is not a file" in damaged("dino.pth", Path.mkdir, fresh=True)
 
 
 def test_a_list_of_tensors_is_refused(damaged):

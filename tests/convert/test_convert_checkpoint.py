@@ -4,6 +4,8 @@ Its numbers are held against the golden files by the tests of the networks and o
 """
 
 import json
+import math
+import os
 import shutil
 from pathlib import Path
 
@@ -204,6 +206,20 @@ def test_by_default_each_file_keeps_its_published_type(tiny_source, convert, tmp
     assert dtypes(output / "unet") == dtypes(output / "motion_extractor") == {torch.float32}
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(math.nan, None), (1e6, "fp16")])
+def test_values_that_are_not_finite_are_named(value, dtype, tiny_source, convert, tmp_path, caplog, monkeypatch):
+    source = linked(tiny_source, tmp_path / "source", without=("unet.pth",))
+    weights = torch.load(tiny_source / "unet.pth", weights_only=True)
+    weights["conv_in.bias"][3] = value
+    torch.save(weights, source / "unet.pth")
+    monkeypatch.setattr(checkpoint.logger, "handlers", [caplog.handler])  # wherever the log goes otherwise
+    monkeypatch.setattr(checkpoint.logger, "propagate", False)
+    convert(source, dtype=dtype)
+    (said,) = caplog.messages
+    stored = "float16" if dtype else "float32"
+    assert f"conv_in.bias of {source / 'unet.pth'} holds infinite values or NaN as torch.{stored}" in said
+
+
 # -- Whole or not at all -------------------------------------------------------------------------------------
 
 
@@ -234,6 +250,20 @@ def test_an_empty_output_is_filled_and_its_parents_are_made(convert, tmp_path):
     empty.mkdir()
     assert (convert(output=empty) / "model_index.json").is_file()
     assert (convert(output=tmp_path / "a" / "b") / "model_index.json").is_file()
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_before_anything_is_read(convert, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    monkeypatch.chdir(tmp_path / "empty")
+    for output in (tmp_path / "link", tmp_path / "dangling", ".", tmp_path / "empty"):
+        with pytest.raises(UserError, match="is a link, a mount or the folder worked in"):
+            convert(output=output, on_progress=lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "mount")
+    (tmp_path / "mount").mkdir()
+    with pytest.raises(UserError, match="is a link, a mount or the folder worked in"):
+        convert(output=tmp_path / "mount")
 
 
 def test_an_output_that_holds_something_is_left_alone(convert, tmp_path):

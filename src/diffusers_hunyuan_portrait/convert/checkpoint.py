@@ -13,6 +13,7 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import ModelMixin
+from diffusers.utils import logging
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -21,6 +22,8 @@ from ..errors import CheckpointError, UserError
 from .layout import PUBLISHED_FILES, VAE_FILE, Shape, Source, find_source
 from .networks import build_networks, build_scheduler, check_config, find_resolution
 from .weights import check_weights, open_weights
+
+logger = logging.get_logger(__name__)
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 # What is in memory at a time: a shard as it is written, and what it is read from, twice that for half precision.
@@ -135,6 +138,11 @@ def _check_output(output: Path) -> None:
         raise UserError(f"{output} is not empty; give a folder that does not exist yet.")
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; give a folder that does not exist yet.")
+    if output.is_symlink() or os.path.ismount(output) or output.resolve() == Path.cwd():
+        raise UserError(
+            f"{output} is a link, a mount or the folder worked in, which a finished folder cannot take the place "
+            "of; give a folder that does not exist yet."
+        )
 
 
 def _find_published(source: Path) -> Path:
@@ -308,6 +316,11 @@ def _read_shard(
             opened[origin.file] = open_weights(files[origin.file])
         value = origin.reader.read(opened[origin.file][origin.key], tuple(planned.shape))
         shard[key] = torch.empty_like(planned, device="cpu").copy_(value)
+        if not torch.isfinite(shard[key].float()).all():  # a warning: only a run can tell whether it matters
+            logger.warning(
+                f"{origin.key} of {files[origin.file]} holds infinite values or NaN as {planned.dtype}. If "
+                "pictures come out wrong, fetch the file again or convert to a wider type."
+            )
         report(planned.nbytes)
     return shard
 

@@ -27,7 +27,7 @@ def open_weights(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read, is no checkpoint, or holds more than tensors.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path} is a folder, not a checkpoint file.")
+        raise CheckpointError(f"{path} is not a file; give a checkpoint there.")
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)
@@ -73,6 +73,8 @@ def check_weights(path: Path, weights: Mapping[str, Any], expected: Mapping[str,
             wrong.append(f"{key} is a {type(value).__name__}, not a tensor")
         elif value.layout != torch.strided:
             wrong.append(f"{key} is sparse, not a plain tensor")
+        elif value.is_meta:
+            wrong.append(f"{key} is a tensor without values")
         elif key not in expected:
             surplus.append(f"{key} is not expected, but there with shape {tuple(value.shape)}")
         elif tuple(value.shape) != expected[key][0]:
