@@ -22,7 +22,7 @@ class PortraitConditions:
         portrait_box: x1, y1, x2, y2 of the portrait in the picture it was cut from, for pasting back.
 
     Raises:
-        UserError: a shape does not fit the others.
+        UserError: one is not a tensor, or a shape does not fit the others.
     """
 
     portrait: torch.Tensor
@@ -34,7 +34,12 @@ class PortraitConditions:
     portrait_box: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        for name, axes in {"portrait": 4, "dino_image": 4, "id_embedding": 2, "motion_tokens": 4}.items():
+        axes_of = {"portrait": 4, "dino_image": 4, "id_embedding": 2, "motion_tokens": 4}
+        for name in (*axes_of, *(() if self.pose_images is None else ("pose_images",))):
+            value = getattr(self, name)
+            if not isinstance(value, torch.Tensor):
+                raise UserError(f"`{name}` is a {type(value).__name__}; it must be a torch tensor.")
+        for name, axes in axes_of.items():
             shape = tuple(getattr(self, name).shape)
             if len(shape) != axes or shape[0] != 1:
                 raise UserError(f"`{name}` has shape {shape}; it needs {axes} axes, the first of length 1.")

@@ -38,6 +38,8 @@ MOTION_CHUNK = 25  # frames whose motion intensity is taken together; the releas
 PAD_FRAMES = 15  # at each end of a clip, generated and dropped
 # A clip is stepped this many frames at a time, so that a scheduler's temporaries do not grow with it.
 SCHEDULER_SLICE = 256
+# Beyond these no machine has the memory, and a slip of the keyboard would have the system end the process.
+MAX_SIDE, MAX_WINDOW, MAX_STEPS = 4096, 1024, 10_000  # pixels, frames, steps
 
 Guidance = float | tuple[float, float]
 
@@ -604,6 +606,9 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
 
         Yields:
             (n, 3, H, W) in [0, 1], float32, on the device.
+
+        Raises:
+            UserError: what comes out is not finite, which a video would show as black.
         """
         first, last = pad_frames, latents.shape[1] - pad_frames
         report = on_progress or _no_progress
@@ -615,6 +620,11 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
                 break
             chunk = chunk.to(self._execution_device) / self.vae.config.scaling_factor
             pictures = self.vae.decode(chunk.to(self.vae.dtype), num_frames=len(chunk)).sample
+            if not torch.isfinite(pictures).all():
+                raise UserError(
+                    "The networks gave pictures that hold no numbers (NaN): the guidance is too strong, the "
+                    f"weights are damaged, or {self.vae.dtype} is too narrow for them; change one of these."
+                )
             kept = pictures[max(first - start, 0) : last - start].float()
             report("decode", min(start + len(chunk), last) - first, last - first)
             yield (kept / 2 + 0.5).clamp(0, 1)
@@ -688,6 +698,9 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         for name, value in {"window_overlap": window_overlap, "window_shift": window_shift}.items():
             if value < 0:
                 raise UserError(f"`{name}` is {value}; it must not be negative.")
+        for name, limit in {"num_inference_steps": MAX_STEPS, "window_size": MAX_WINDOW}.items():
+            if counts[name] > limit:
+                raise UserError(f"`{name}` is {counts[name]}; it must be at most {limit}.")
         if window_overlap >= window_size:
             raise UserError(
                 f"`window_size` is {window_size} and `window_overlap` {window_overlap}; a window must be longer "
@@ -722,6 +735,11 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         factor = self.vae_scale_factor
         if height < factor or width < factor or height % factor or width % factor:
             raise UserError(f"Height and width must be multiples of {factor}, but are {height} and {width}.")
+        if height * width == factor**2 or max(height, width) > MAX_SIDE:
+            # Networks normalise over a picture's latents, of which a square of `factor` has but one.
+            raise UserError(
+                f"Height and width must be from {2 * factor} to {MAX_SIDE}, but are {height} and {width}."
+            )
 
     def _check_conditions(self, conditions: PortraitConditions, height: int | None, width: int | None) -> None:
         made = tuple(conditions.portrait.shape[-2:])

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from runs import Calls, make_conditions, small_run
@@ -37,6 +38,10 @@ CONDITIONS = vars(make_conditions("small", 5))
         ({"callback_on_step_end_tensor_inputs": ["noise"]}, "A callback cannot be given noise; there is latents"),
         ({"height": 60}, "Height and width must be multiples of 8, but are 60 and 64"),
         ({"width": 0}, "Height and width must be multiples of 8, but are 64 and 0"),
+        ({"height": 8, "width": 8}, "Height and width must be from 16 to 4096, but are 8 and 8"),
+        ({"width": 4104}, "Height and width must be from 16 to 4096, but are 64 and 4104"),
+        ({"window_size": 1025}, "`window_size` is 1025; it must be at most 1024"),
+        ({"num_inference_steps": 10_001}, "`num_inference_steps` is 10001; it must be at most 10000"),
         ({"height": 128}, "The conditions are for pictures of 64×64"),
         (
             {"latents": torch.zeros(1, 4, 4, 8, 8)},
@@ -94,6 +99,8 @@ def test_conditions_for_another_model(field, shape, sentence, tiny_pipeline):
             {"pose_images": torch.zeros(1, 3, 4, 64, 64)},
             "`pose_images` has shape (1, 3, 4, 64, 64); (1, 3, 5, 64, 64) is",
         ),
+        ({"portrait": np.zeros((1, 3, 64, 64))}, "`portrait` is a ndarray; it must be a torch tensor"),
+        ({"pose_images": [1]}, "`pose_images` is a list; it must be a torch tensor"),
         ({"pad_frames": 3}, "`pad_frames` is 3 at each end, which leaves none of 5 frames"),
         ({"pad_frames": -1}, "`pad_frames` is -1 at each end"),
         (
@@ -106,6 +113,11 @@ def test_conditions_that_do_not_fit_each_other(changes, sentence):
     with pytest.raises(UserError) as error:
         hp.PortraitConditions(**{**CONDITIONS, **changes})
     assert str(error.value).startswith(sentence)
+
+
+def test_pictures_without_numbers_are_not_passed_off_as_black(tiny_pipeline):
+    with pytest.raises(UserError, match=r"pictures that hold no numbers \(NaN\): .*torch\.float32"):
+        small_run(tiny_pipeline, latents=torch.full((1, 5, 4, 8, 8), math.nan), output_type="pt")
 
 
 def test_crops_and_landmarks_of_other_lengths(tiny_pipeline):
