@@ -54,10 +54,10 @@ def animate(
         UserError: an input, a setting or the output is wrong; nothing was written.
         RunInterruptedError: `pipe.interrupt` was set meanwhile; nothing was written.
     """
-    output = media.check_output(output)
+    clip = media.open_frames(driving)
+    output = media.check_output(output, inputs=(portrait, clip.path))
     pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     original = media.read_image(portrait)
-    clip = media.open_frames(driving)
     conditions = pipe.prepare_conditions(
         original, clip, height=height, width=width, detector=detector, on_progress=on_progress
     )

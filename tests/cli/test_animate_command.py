@@ -8,9 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from demo_inputs import demo_frames, portrait_picture
 from PIL import Image
 
+from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 from diffusers_hunyuan_portrait.media import VideoReader, VideoWriter, read_image
 
 NUM_FRAMES = 6
@@ -58,6 +60,13 @@ def test_the_square_is_put_back_into_the_portrait_at_the_clips_rate(animate, med
     assert code == 0, said
     assert "tiny model" in said
     assert "Faces by mtcnn" in said
+    for stage in [
+        "Following the face",
+        "Encoding the motion",
+        "Denoising (steps × windows)",
+        "Decoding and writing",
+    ]:
+        assert stage in said
     clip, original = VideoReader(output), read_image(media / "portrait.png")
     assert (clip.frame_count, clip.frame_rate) == (NUM_FRAMES, Fraction(30000, 1001))
     assert codec_of(output) == ("h264", "yuv420p")
@@ -165,6 +174,12 @@ def test_a_clip_without_any_face_is_refused(animate, tmp_path):
         (["--strength", 0], ["strength", "0"]),
         (["--detector", "eyes"], ["eyes", "mtcnn"]),
         (["--device", "abacus"], ["abacus", "cpu"]),
+        (["--device", "cpu:abacus"], ["cpu:abacus", "there is cpu"]),
+        (["--height", 8, "--width", 8], ["from 16 to 4096", "8 and 8"]),
+        (["--height", 100_000, "--width", 100_000], ["from 16 to 4096", "100000"]),
+        (["--window-size", 10**20], ["window_size", "at most 1024"]),
+        (["--steps", 10**12], ["num_inference_steps", "at most 10000"]),
+        (["--appearance-guidance-scale", "1e300"], ["NaN", "guidance"]),
         (["--dtype", "fp3"], ["fp3", "bf16"]),
         (["--offload", "cloud"], ["cloud", "sequential"]),
         (["--offload", "model"], ["model", "GPU"]),
@@ -183,12 +198,48 @@ def test_a_folder_that_is_no_model_is_refused(animate, tmp_path):
     refused(animate(model=tmp_path), "incomplete or damaged")
 
 
+def test_a_model_with_a_pickle_in_it_is_refused(animate, tiny_model_dir, tmp_path):
+    model = tmp_path / "model"
+    (model / "pose_guider").mkdir(parents=True)
+    for path in tiny_model_dir.iterdir():
+        if path.name != "pose_guider":
+            (model / path.name).symlink_to(path)
+    (model / "pose_guider" / "config.json").symlink_to(tiny_model_dir / "pose_guider" / "config.json")
+    torch.save({"conv_in.weight": torch.nn.Linear(2, 2)}, model / "pose_guider" / "diffusion_pytorch_model.bin")
+    refused(animate(model=model), "incomplete or damaged", str(model))
+
+
 def test_an_output_that_cannot_be_is_refused(animate, tmp_path):
     refused(animate(output=tmp_path / "nowhere" / "out.mp4"), "nowhere")
     refused(animate(output=tmp_path / "out.txt"), "out.txt", ".mp4")
     code, said, _ = animate(output=tmp_path)
     assert (code, list(tmp_path.iterdir())) == (2, [])
     assert "is a folder" in said
+
+
+def test_an_input_is_not_overwritten(animate, media, tmp_path):
+    driving, link, portrait = tmp_path / "driving.mp4", tmp_path / "link.mp4", tmp_path / "portrait.mp4"
+    driving.write_bytes((media / "driving.mp4").read_bytes())
+    link.symlink_to(driving)
+    portrait.write_bytes((media / "portrait.png").read_bytes())  # what is inside counts, not the name
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for bad in (
+        {"driving": driving, "output": driving},
+        {"driving": driving, "output": link},
+        {"portrait": portrait, "output": portrait},
+    ):
+        code, said, output = animate(**bad)
+        assert code == 2
+        assert f"The output {output} is the input" in said
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_too_little_memory_is_a_sentence(animate, monkeypatch):
+    def fail(*_args, **_settings):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nMore lines.")
+
+    monkeypatch.setattr(HunyuanPortraitPipeline, "_predict_window", fail)
+    refused(animate(), "not enough memory (CUDA out of memory. Tried to allocate 9 GiB); choose a smaller")
 
 
 def test_a_failure_keeps_the_video_that_was_there(animate, tmp_path):

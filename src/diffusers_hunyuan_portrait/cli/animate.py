@@ -78,7 +78,7 @@ def animate(
 ) -> None:
     """Animate PORTRAIT with the face in DRIVING."""
     # Before the model is loaded, which takes long: a file that cannot be used is told at once.
-    check_output(output)
+    check_output(output, inputs=(portrait, driving))
     scales = {
         "appearance_guidance_scale": parse_scale(appearance_guidance_scale, "--appearance-guidance-scale"),
         "motion_guidance_scale": parse_scale(motion_guidance_scale, "--motion-guidance-scale"),

@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 
+import torch
 import typer
 
 from ..errors import UserError
@@ -33,3 +34,13 @@ def run() -> None:
     except UserError as error:
         show_error(str(error))
         sys.exit(2)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        show_error(
+            f"There is not enough memory ({_first_line(error)}); choose a smaller --height and --width, a smaller "
+            "--window-size or --decode-chunk-size, or an --offload."
+        )
+        sys.exit(2)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -41,6 +41,14 @@ def writable_folder(folder: Path) -> None:
         raise UserError(f"No file can be made in the folder {folder}: {_reason(error)}.") from error
 
 
+def same_file(path: Path, other: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one file, through links too; False where one of them leads to none."""
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
 def unfinished_name(suffix: str) -> str:
     """A short, fresh, hidden name for a file that is still being written."""
     return f".hunyuan-portrait-{uuid.uuid4().hex[:12]}{suffix}"

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace
 
 from ..errors import UserError
-from .paths import readable_file, unfinished_name, writable_folder
+from .paths import readable_file, same_file, unfinished_name, writable_folder
 from .sound import SoundTrack
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -24,15 +25,20 @@ _LOOKAHEAD_PIXELS = 40 * 4096 * 2304  # of all frames that x264 keeps to look ah
 _SOUND_TAIL = Fraction(1, 20)  # seconds; encoders of whole clips end a packet or two after the last picture
 
 
-def check_output(path: str | os.PathLike[str]) -> Path:
+def check_output(path: str | os.PathLike[str], inputs: Sequence[Any] = ()) -> Path:
     """Whether a video could be written to `path`, to be asked before long work.
+
+    Args:
+        path: the video to be.
+        inputs: what it is made from; those that are paths must not be overwritten.
 
     Returns:
         `path` as a `Path`.
 
     Raises:
         UserError: the extension is none of mp4, m4v, mov and mkv; the path is a folder or some other thing
-            that is not a file; or its folder is missing or does not take files.
+            that is not a file, or one of `inputs`, under whatever name; or its folder is missing or does not
+            take files.
     """
     path = Path(path)
     if path.is_dir():
@@ -44,6 +50,11 @@ def check_output(path: str | os.PathLike[str]) -> Path:
         )
     if path.exists() and not path.is_file():
         raise UserError(f"The output {path} exists and is not a regular file; choose another name.")
+    for source in inputs:
+        if isinstance(source, (str, os.PathLike)) and same_file(path, source):
+            raise UserError(
+                f"The output {path} is the input {source}, which it would replace; choose another name."
+            )
     writable_folder(path.parent)
     return path
 
