@@ -101,6 +101,8 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> HunyuanPortraitPipeline:
     try:
         # Safetensors alone: where they are missing, the library would look for pickles.
         pipe = HunyuanPortraitPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
     except Exception as error:  # configs and weights that do not go together make the library fail in any way
         reason = " ".join(str(error).split())
         raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); convert it again.") from error
