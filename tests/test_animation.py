@@ -153,3 +153,9 @@ def test_an_interrupted_run_leaves_no_file(pipe, detector, clip_with_sound, tmp_
         )
     assert reports.count(stage) == 1  # nothing more was done
     assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_setting_is_told_before_any_work(pipe, detector, clip_with_sound, tmp_path):
+    with pytest.raises(TypeError, match="no argument guidance"):
+        run(pipe, detector, clip_with_sound, tmp_path / "out.mp4", guidance=2.0)
+    assert not list(tmp_path.iterdir())

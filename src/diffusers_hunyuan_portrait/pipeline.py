@@ -678,13 +678,19 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         decode_chunk_size: int = 8,
         output_type: str = "pil",
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
-        **_: Any,
+        **others: Any,
     ) -> None:
-        """Checks the settings of a run, before any work is done; arguments as in the call, others are passed over.
+        """Checks the settings of a run, before any work is done.
+
+        Arguments are as in the call; those that need no check are taken and passed over.
 
         Raises:
             UserError: one of them is out of range; the first found is named with its value.
+            TypeError: the call has no such argument.
         """
+        unknown = others.keys() - inspect.signature(self.__call__).parameters.keys()
+        if unknown:
+            raise TypeError(f"The call of the pipeline has no argument {', '.join(sorted(unknown))}.")
         resolution = self.config.resolution
         self._check_size(resolution if height is None else height, resolution if width is None else width)
         counts = {
@@ -726,17 +732,17 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             raise UserError(f"`noise_aug_strength` is {noise_aug_strength}; it must be a number from 0 up.")
         if output_type not in OUTPUT_TYPES:
             raise UserError(f"`output_type` is {output_type!r}; it must be one of {', '.join(OUTPUT_TYPES)}.")
-        unknown = [name for name in callback_on_step_end_tensor_inputs if name not in self._callback_tensor_inputs]
-        if unknown:
+        missing = [name for name in callback_on_step_end_tensor_inputs if name not in self._callback_tensor_inputs]
+        if missing:
             known = ", ".join(self._callback_tensor_inputs)
-            raise UserError(f"A callback cannot be given {', '.join(unknown)}; there is {known}.")
+            raise UserError(f"A callback cannot be given {', '.join(missing)}; there is {known}.")
 
     def _check_size(self, height: int, width: int) -> None:
         factor = self.vae_scale_factor
         if height < factor or width < factor or height % factor or width % factor:
             raise UserError(f"Height and width must be multiples of {factor}, but are {height} and {width}.")
-        if height * width == factor**2 or max(height, width) > MAX_SIDE:
-            # Networks normalise over a picture's latents, of which a square of `factor` has but one.
+        # Networks normalise over a picture's latents, so there must be more than one.
+        if min(height, width) < 2 * factor or max(height, width) > MAX_SIDE:
             raise UserError(
                 f"Height and width must be from {2 * factor} to {MAX_SIDE}, but are {height} and {width}."
             )
