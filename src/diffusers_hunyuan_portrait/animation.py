@@ -10,7 +10,8 @@ import torch
 
 from . import face, media
 from .errors import RunInterruptedError
-from .pipeline import HunyuanPortraitPipeline, Progress
+from .pipeline import HunyuanPortraitPipeline
+from .progress import Progress
 
 DEFAULT_FRAME_RATE = 25  # of what is driven by pictures or arrays, which have no rate
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
@@ -24,6 +24,7 @@ from .conditions import PortraitConditions
 from .errors import UserError
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
+from .progress import Progress, no_progress
 from .sampling import accumulate_window, branch_weights, count_entries, guidance_schedule, window_frames
 
 if TYPE_CHECKING:
@@ -42,16 +43,6 @@ SCHEDULER_SLICE = 256
 MAX_SIDE, MAX_WINDOW, MAX_STEPS = 4096, 1024, 10_000  # pixels, frames, steps
 
 Guidance = float | tuple[float, float]
-
-
-class Progress(Protocol):
-    """Told how far a stage has come: `stage` is "detect", "encode", "denoise" or "decode"."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None: ...
-
-
-def _no_progress(stage: str, done: int, total: int) -> None:
-    pass
 
 
 @dataclass
@@ -409,7 +400,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         portrait = face.cut_portrait(picture, cut.box, height, width)  # (H, W, 3), uint8
 
         lost: list[int] = []
-        report = on_progress or _no_progress
+        report = on_progress or no_progress
 
         def followed() -> Iterator["face.DrivingFrame"]:
             crop_size = self.motion_extractor.config.image_size
@@ -480,7 +471,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         return self._encode_motion_chunks(chunks, num_frames, pad_frames)
 
     def _encode_motion_chunks(
-        self, chunks: Iterable[tuple], expected_frames: int, pad_frames: int, report: Progress = _no_progress
+        self, chunks: Iterable[tuple], expected_frames: int, pad_frames: int, report: Progress = no_progress
     ) -> torch.Tensor:
         """Motion tokens of all chunks (face crops, pose crops, landmarks), padded.
 
@@ -611,7 +602,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             UserError: what comes out is not finite, which a video would show as black.
         """
         first, last = pad_frames, latents.shape[1] - pad_frames
-        report = on_progress or _no_progress
+        report = on_progress or no_progress
         for start in range(0, last, decode_chunk_size):
             chunk = latents[0, start : start + decode_chunk_size]
             if start + len(chunk) <= first:

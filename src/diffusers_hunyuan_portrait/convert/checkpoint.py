@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..errors import CheckpointError, UserError
+from ..progress import Progress
 from .layout import PUBLISHED_FILES, VAE_FILE, Shape, Source, find_source
 from .networks import build_networks, build_scheduler, check_config, find_resolution
 from .weights import check_weights, open_weights
@@ -37,8 +38,6 @@ from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 
 __all__ = ["HunyuanPortraitPipeline"]
 '''
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
