@@ -1,7 +1,8 @@
 """`PortraitConditions`: everything that one run of the pipeline is conditioned on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 import torch
 
@@ -50,6 +51,23 @@ class PortraitConditions:
         expected = (1, 3, self.num_frames, *self.portrait.shape[-2:])
         if self.pose_images is not None and tuple(self.pose_images.shape) != expected:
             raise UserError(f"`pose_images` has shape {tuple(self.pose_images.shape)}; {expected} is needed.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "PortraitConditions":
+        """From the fields by name.
+
+        Raises:
+            UserError: one that is needed is missing, or there is no such field.
+        """
+        needed = [field.name for field in fields(cls) if field.default is MISSING]
+        missing = [name for name in needed if name not in values]
+        unknown = [str(name) for name in values if name not in {field.name for field in fields(cls)}]
+        if missing or unknown:
+            problem = f"lack {', '.join(missing)}" if missing else f"hold {', '.join(unknown)}"
+            raise UserError(
+                f"The conditions {problem}; there are {', '.join(field.name for field in fields(cls))}."
+            )
+        return cls(**values)
 
     @property
     def num_frames(self) -> int:

@@ -1,11 +1,11 @@
 """`HunyuanPortraitPipeline`: from a portrait and a driving clip, or from ready conditions, to video frames."""
 
 import copy
+import functools
 import inspect
 import itertools
 import math
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -19,9 +19,12 @@ from diffusers import AutoencoderKLTemporalDecoder, DiffusionPipeline, ModelMixi
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import BaseOutput, logging
 from diffusers.utils.torch_utils import randn_tensor
+from huggingface_hub import file_exists, snapshot_download
+from huggingface_hub.errors import EntryNotFoundError
 
 from .conditions import PortraitConditions
 from .errors import UserError
+from .model_folder import CARD, CARRIED, ID_MODEL, copy_carried, forget_origin, write_code
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
 from .progress import Progress, no_progress
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
-# What a model's folder has beside its components: the ID encoder, and what `custom_pipeline=` looks for.
-ID_MODEL, PIPELINE_FILE = "id_encoder/arcface.onnx", "pipeline.py"
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 MOTION_CHUNK = 25  # frames whose motion intensity is taken together; the released weights were trained so
 PAD_FRAMES = 15  # at each end of a clip, generated and dropped
@@ -136,7 +137,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         image: Any = None,
         driving_video: Any = None,
         *,
-        conditions: PortraitConditions | None = None,
+        conditions: PortraitConditions | Mapping[str, Any] | None = None,
         height: int | None = None,
         width: int | None = None,
         detector: "Detector | str" = "auto",
@@ -164,7 +165,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         Args:
             image: the portrait: PIL image, (H, W, 3) uint8 array, or path.
             driving_video: path, list of PIL images, or (F, H, W, 3) uint8 array.
-            conditions: instead of the two, what `prepare_conditions` made of them.
+            conditions: instead of the two, what `prepare_conditions` made of them, or a dict of the same fields.
             height, width: size of the pictures, multiples of 8; the config's `resolution` by default.
             detector: what finds the faces: a name for `face.load_detector`, or any object with its `detect`.
             num_inference_steps: denoising steps.
@@ -219,6 +220,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             )
         elif image is not None or driving_video is not None:
             raise UserError("Give either `image` and `driving_video`, or `conditions`, not both.")
+        elif isinstance(conditions, Mapping):
+            conditions = PortraitConditions.from_dict(conditions)
         self._check_conditions(conditions, height, width)
         device, num_frames = self._execution_device, conditions.num_frames
 
@@ -385,7 +388,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             UnreadableMediaError: a file cannot be read.
             UserError: another argument is wrong.
         """
-        from . import face, media  # here, so that ready conditions need neither
+        with _rooms_needed():  # here, so that ready conditions need neither
+            from . import face, media
 
         self._interrupt = False
         resolution = self.config.resolution
@@ -478,7 +482,8 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         They are written straight into one tensor of `expected_frames`, which memory is taken for only as it is
         filled; a clip that turns out otherwise is cut or extended.
         """
-        from .face import intensity_levels
+        with _rooms_needed():
+            from .face import intensity_levels
 
         device, config = self._execution_device, self.motion_extractor.config
         shape = (config.num_memories, config.refined_dim + 6)
@@ -524,24 +529,75 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         logger.warning(f"{reason} Until then the ID vector is zeros, which may cost likeness.")
         return torch.zeros(1, self.im_adapter.config.id_dim)
 
+    # -- Loading and saving ----------------------------------------------------------------------------------
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **kwargs: Any) -> str | PathLike[str]:
+        """diffusers' own, and what a model carries beside its components: ID encoder, card, licences.
+
+        Raises:
+            UserError: the repository holds the published checkpoints, which have to be converted first.
+        """
+        options = {name: kwargs[name] for name in ("cache_dir", "token", "local_files_only") if name in kwargs}
+        try:
+            folder = super().download(pretrained_model_name, **kwargs)
+        except EntryNotFoundError:
+            if file_exists(pretrained_model_name, "unet.pth", revision=kwargs.get("revision")):
+                raise UserError(
+                    f"{pretrained_model_name} holds the published checkpoints, not a pipeline; "
+                    "`hunyuan-portrait animate --model` and `loading.load_pipeline` fetch and convert them."
+                ) from None
+            raise
+        _fetch_carried(pretrained_model_name, Path(folder), **options)
+        return folder
+
     @property
     def id_model_path(self) -> Path | None:
-        """The ONNX ID encoder in the folder that this pipeline was loaded from, where there is one."""
-        path = self._loaded_from / ID_MODEL
-        return path if path.is_file() else None
+        """The ONNX ID encoder of the model that this pipeline was loaded from, where it has one."""
+        path = None if self._model_folder is None else self._model_folder / ID_MODEL
+        return path if path is not None and path.is_file() else None
 
-    @property
-    def _loaded_from(self) -> Path:
-        return Path(self.config.get("_name_or_path") or "")
+    @functools.cached_property
+    def _model_folder(self) -> Path | None:
+        """The folder that this pipeline was loaded from; of a Hub repository, its snapshot in the cache.
+
+        `DiffusionPipeline.from_pretrained` does not call our `download`, so that what the model carries beside its
+        components may still have to be fetched.
+        """
+        origin = self.config.get("_name_or_path")
+        if not origin or Path(origin).is_dir():
+            return Path(origin) if origin else None
+        component = Path(self.im_adapter.config.get("_name_or_path") or "")
+        if not component.is_dir():
+            return None
+        snapshot = component.parent  # in the cache: models--owner--name/snapshots/commit
+        if not (snapshot / ID_MODEL).is_file():
+            try:
+                _fetch_carried(origin, snapshot, cache_dir=snapshot.parents[2])
+            except OSError as error:  # the Hub's errors are, too
+                logger.warning(f"What {origin} carries beside its networks cannot be fetched: {error}")
+        return snapshot
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Saves as diffusers does, and copies what a model's folder has beside its components."""
+        """Saves as diffusers does, and what a model's folder has beside its components."""
         super().save_pretrained(save_directory, *args, **kwargs)
-        for name in (ID_MODEL, PIPELINE_FILE):
-            source, target = self._loaded_from / name, Path(save_directory) / name
-            if source.is_file() and not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
+        self._complete(Path(save_directory))
+
+    def _upload_folder(
+        self, working_dir: str | PathLike[str], repo_id: str, token: str | None = None, **kwargs: Any
+    ) -> Any:
+        """diffusers' own, which uploads before `save_pretrained` ends and with a card that says nothing."""
+        folder = Path(working_dir)
+        if not file_exists(repo_id, CARD, token=token):
+            (folder / CARD).unlink(missing_ok=True)
+        self._complete(folder)
+        return super()._upload_folder(working_dir, repo_id, token=token, **kwargs)
+
+    def _complete(self, folder: Path) -> None:
+        if self._model_folder is not None:
+            copy_carried(self._model_folder, folder)
+        write_code(folder)
+        forget_origin(folder)
 
     # -- Encoding and decoding -------------------------------------------------------------------------------
 
@@ -759,6 +815,27 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
             shape = tuple(getattr(conditions, name).shape)
             if shape[axis] != expected:
                 raise UserError(f"`{name}` has shape {shape}, but this model needs {expected} on axis {axis}.")
+
+
+def _fetch_carried(repo_id: str, snapshot: Path, **options: Any) -> None:
+    """Fetches what a model carries beside its components into its snapshot, whose name is the commit's."""
+    snapshot_download(repo_id, revision=snapshot.name, allow_patterns=list(CARRIED), **options)
+
+
+@contextmanager
+def _rooms_needed() -> Iterator[None]:
+    """Around imports of `face` and `media`, which a pipeline in one file is without.
+
+    Raises:
+        UserError: they cannot be imported.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"Pictures and clips need the package diffusers-hunyuan-portrait ({error}); install it with "
+            "`pip install diffusers-hunyuan-portrait`, or give `conditions`."
+        ) from error
 
 
 def _collect(chunks: Iterator[torch.Tensor], output_type: str, size: Sequence[int]) -> Any:

@@ -1,0 +1,72 @@
+"""What a model's folder has beside its components' weights: code for diffusers, ID encoder, card, licences."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+LIBRARY = "diffusers_hunyuan_portrait"  # spelt out, for this text may be run as part of another module
+NETWORKS = ("im_adapter", "motion_extractor", "pose_guider", "unet")  # the components with classes of ours
+
+ID_MODEL = "id_encoder/arcface.onnx"
+CARD = "README.md"
+LICENCES = "licences"  # a folder for each part's files
+# Patterns of what is carried along when a model is fetched or saved; the rest is a component's, or written anew.
+CARRIED = (ID_MODEL, CARD, "LICENSE*", "NOTICE*", f"{LICENCES}/*")
+
+# What `custom_pipeline=` looks for at a folder's root.
+PIPELINE_FILE = "pipeline.py"
+PIPELINE_CODE = f'''"""The pipeline of the installed package, for diffusers' `custom_pipeline=`."""
+
+from {LIBRARY} import HunyuanPortraitPipeline
+
+__all__ = ["HunyuanPortraitPipeline"]
+'''
+# What diffusers asks a Hub repository for where it does not know a component's library, before it runs any code.
+# The file has the library's name, and is the same for each component, as all are copied into one folder.
+COMPONENT_FILE = f"{LIBRARY}.py"
+COMPONENT_CODE = f'''"""The networks of the installed package, for a Hub repository loaded without its import."""
+
+from {LIBRARY} import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
+
+__all__ = ["HunyuanPortraitUNet", "IMAdapter", "MotionExtractor", "PoseGuider"]
+'''
+
+
+def write_code(folder: Path) -> None:
+    """Writes the files by which diffusers finds this package from `folder`, whose components are there."""
+    (folder / PIPELINE_FILE).write_text(PIPELINE_CODE, encoding="utf-8")
+    for name in NETWORKS:
+        (folder / name / COMPONENT_FILE).write_text(COMPONENT_CODE, encoding="utf-8")
+
+
+def find_carried(folder: Path) -> Iterator[Path]:
+    """What `folder` has that goes wherever the model goes, as paths inside it."""
+    for pattern in CARRIED:
+        for path in sorted(folder.glob(pattern.replace("/*", "/**/*"))):
+            if path.is_file():
+                yield path.relative_to(folder)
+
+
+def copy_carried(source: Path, target: Path) -> None:
+    """Copies what `source` has of these files and `target` has not."""
+    for name in find_carried(source):
+        if not (target / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target / name)
+
+
+def forget_origin(folder: Path) -> None:
+    """Takes out of the configs where the model was loaded from, which diffusers notes there.
+
+    So a model that is saved, loaded and saved again is the same to the byte, and tells nobody its owner's paths.
+    """
+    for file in [folder / "model_index.json", *sorted(folder.glob("*/config.json"))]:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            write_json(file, config)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes JSON as diffusers does, so that its saving and ours give the same bytes."""
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
