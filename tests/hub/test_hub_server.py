@@ -175,3 +175,75 @@ def test_outside_its_block_nobody_listens(tmp_path):
         assert api.model_info(REPO).id == REPO
     with pytest.raises(Exception, match=r"(?i)connect|disconnected"):
         api.model_info(REPO)
+
+
+# -- Uploads -------------------------------------------------------------------------------------------------
+
+CARD = b"---\nlicense: other\n---\n# A model\n"
+UPLOADED = {"README.md": CARD, "unet/weights.safetensors": LARGE, "vae/weights.safetensors": LARGE[::-1]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for path, content in UPLOADED.items():
+        (tmp_path / "folder" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / path).write_bytes(content)
+    return tmp_path / "folder"
+
+
+def upload(folder: Path, repo: str = "tester/model") -> str:
+    return f"upload_folder(repo_id='{repo}', folder_path='{folder}')"
+
+
+def test_what_is_uploaded_is_there_to_be_fetched(hub, client, folder):
+    url, path = client(
+        f"url = create_repo('tester/model', private=True)\n{upload(folder)}\n"
+        "print(json.dumps([url, snapshot_download('tester/model')]))",
+        token="hf_good",
+    )
+    assert url == f"{hub.url}/tester/model"
+    assert hub.repositories["tester/model"].private
+    files = hub.files("tester/model")
+    assert files.pop(".gitattributes")  # there from the beginning, as on the Hub
+    assert files == UPLOADED
+    assert {name: (Path(path) / name).read_bytes() for name in UPLOADED} == UPLOADED
+    sent = {request.path for request in hub.requests if request.method == "PUT"}
+    assert len(sent) == 2  # the two large ones
+    assert set(hub.validated) == {CARD.decode()}
+
+
+def test_an_upload_that_broke_off_sends_what_is_missing(hub, client, folder):
+    client("create_repo('tester/model')\nprint('null')", token="hf_good")
+    hub.fail("tester/model", None, method="PUT", status=403)
+    failure = f"try:\n    {upload(folder)}\nexcept Exception as error:\n    print(json.dumps(str(error)))"
+    assert "unet/weights" in client(failure, token="hf_good") or "vae/weights" in client(failure, token="hf_good")
+    assert list(hub.files("tester/model")) == [".gitattributes"]
+    hub.requests.clear()
+    assert client(raised(upload(folder)), token="hf_good") is None
+    assert [request.status for request in hub.requests if request.method == "PUT"] == [200]
+    assert hub.files("tester/model").items() >= UPLOADED.items()
+
+
+def test_only_who_may_write_does(hub, client, folder):
+    create = "create_repo('tester/model')"
+    assert client(raised(create)) == ["HfHubHTTPError", 401]
+    assert client(raised(create), token="hf_read") == ["HfHubHTTPError", 403]
+    assert client(raised("create_repo('others/model')"), token="hf_good") == ["HfHubHTTPError", 403]
+    assert client(raised("create_repo('lab/model')"), token="hf_good") is None
+    assert client(raised("create_repo('lab/model')"), token="hf_good") == ["HfHubHTTPError", 409]
+    assert client(raised(upload(folder, "lab/model")), token="hf_read") == ["HfHubHTTPError", 403]
+    assert list(hub.files("lab/model")) == [".gitattributes"]
+
+
+def test_who_one_is_and_what_one_may(hub, client):
+    code = "user = whoami()\nprint(json.dumps([user['name'], user['auth']['accessToken']['role']]))"
+    assert client(code, token="hf_good") == ["tester", "write"]
+    assert client(code, token="hf_read") == ["tester", "read"]
+    assert client(raised("whoami()"), token="hf_other") == ["HfHubHTTPError", 401]
+
+
+def test_a_card_without_good_metadata_is_refused_or_warned_of(hub, client):
+    check = "ModelCard(CARD).validate()\nprint('null')"
+    assert client(f"CARD = {CARD.decode()!r}\n{check}") is None
+    refused = "from huggingface_hub import HfApi\ntry:\n    HfApi()._validate_yaml('---\\na:\\t1\\n---\\n')\n"
+    assert "tabs" in client(refused + "except ValueError as error:\n    print(json.dumps(str(error)))")
