@@ -56,15 +56,18 @@ def copy_carried(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def forget_origin(folder: Path) -> None:
-    """Takes out of the configs where the model was loaded from, which diffusers notes there.
+def tidy_configs(folder: Path) -> None:
+    """Takes out of the configs what should not be told, or cannot be read on the Hub.
 
-    So a model that is saved, loaded and saved again is the same to the byte, and tells nobody its owner's paths.
+    That is where the model was loaded from, which diffusers notes there: so a model that is saved, loaded and saved
+    again is the same to the byte. And it is components that are not there: with an entry for `id_encoder` diffusers
+    would take the ONNX file for its weights, and fetch no safetensors of the other components either.
     """
     for file in [folder / "model_index.json", *sorted(folder.glob("*/config.json"))]:
         config = json.loads(file.read_text(encoding="utf-8"))
-        if config.pop("_name_or_path", None) is not None:
-            write_json(file, config)
+        kept = {name: value for name, value in config.items() if name != "_name_or_path" and value != [None, None]}
+        if kept != config:
+            write_json(file, kept)
 
 
 def write_json(path: Path, content: object) -> None:

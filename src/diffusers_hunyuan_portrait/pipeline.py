@@ -24,7 +24,7 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from .conditions import PortraitConditions
 from .errors import UserError
-from .model_folder import CARD, CARRIED, ID_MODEL, copy_carried, forget_origin, write_code
+from .model_folder import CARD, CARRIED, ID_MODEL, copy_carried, tidy_configs, write_code
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
 from .progress import Progress, no_progress
@@ -597,7 +597,7 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         if self._model_folder is not None:
             copy_carried(self._model_folder, folder)
         write_code(folder)
-        forget_origin(folder)
+        tidy_configs(folder)
 
     # -- Encoding and decoding -------------------------------------------------------------------------------
 

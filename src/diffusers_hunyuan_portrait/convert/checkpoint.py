@@ -235,7 +235,6 @@ def _model_index(resolution: int) -> dict[str, Any]:
     return {
         "_class_name": "HunyuanPortraitPipeline",
         "_diffusers_version": diffusers.__version__,
-        "id_encoder": [None, None],
         "im_adapter": [own, "IMAdapter"],
         "motion_extractor": [own, "MotionExtractor"],
         "pose_guider": [own, "PoseGuider"],
