@@ -9,8 +9,33 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention_processor import Attention
 from diffusers.utils import BaseOutput
 from torch import nn
-from torch.nn.functional import relu
+from torch.nn.functional import relu, scaled_dot_product_attention
 from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+
+
+class BackboneAttention(nn.Module):
+    """Self-attention of one of the backbone's blocks.
+
+    It stands in for transformers' own, whose weights have other names from version to version, and what it returns
+    another form: a model converted with one version would not load with another.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_proj = nn.Linear(hidden_size, hidden_size)
+        self.k_proj = nn.Linear(hidden_size, hidden_size)
+        self.v_proj = nn.Linear(hidden_size, hidden_size)
+        self.o_proj = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        projections = self.q_proj, self.k_proj, self.v_proj
+        query, key, value = (
+            projection(hidden_states).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for projection in projections  # (batch, heads, tokens, head channels)
+        )
+        attended = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        return self.o_proj(attended)
 
 
 class ConvBranch(nn.Module):
@@ -128,7 +153,10 @@ class IMAdapter(ModelMixin, ConfigMixin):
                 num_register_tokens=num_register_tokens,
                 layer_norm_eps=layer_norm_eps,
             )
-        ).requires_grad_(False)
+        )
+        for layer in self.backbone.encoder.layer:
+            layer.attention = BackboneAttention(hidden_size, num_attention_heads)
+        self.backbone.requires_grad_(False)
         num_prefix = 1 + num_register_tokens
         self.adapters = nn.ModuleDict(
             {
@@ -155,7 +183,7 @@ class IMAdapter(ModelMixin, ConfigMixin):
         hidden_states = self.backbone.embeddings(dino_image.to(self.dtype))  # (batch, tokens, channels)
         blocks: Any = self.backbone.encoder.layer  # walked here, so that no hook is needed
         for index, layer in enumerate(blocks):
-            attended, _ = layer.attention(layer.norm1(hidden_states))
+            attended = layer.attention(layer.norm1(hidden_states))
             hidden_states = hidden_states + layer.layer_scale1(attended)
             normed = layer.norm2(hidden_states)
             update = layer.mlp(normed)
