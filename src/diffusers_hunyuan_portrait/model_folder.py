@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 LIBRARY = "diffusers_hunyuan_portrait"  # spelt out, for this text may be run as part of another module
@@ -14,23 +14,24 @@ LICENCES = "licences"  # a folder for each part's files
 # Patterns of what is carried along when a model is fetched or saved; the rest is a component's, or written anew.
 CARRIED = (ID_MODEL, CARD, "LICENSE*", "NOTICE*", f"{LICENCES}/*")
 
+
+def _write_import(docstring: str, names: Sequence[str]) -> str:
+    """A file that has some names of this package; not spelt out, as diffusers looks for imports in any text."""
+    return f'"""{docstring}"""\n\nfrom {LIBRARY} import {", ".join(names)}\n\n__all__ = {json.dumps(names)}\n'
+
+
 # What `custom_pipeline=` looks for at a folder's root.
 PIPELINE_FILE = "pipeline.py"
-PIPELINE_CODE = f'''"""The pipeline of the installed package, for diffusers' `custom_pipeline=`."""
-
-from {LIBRARY} import HunyuanPortraitPipeline
-
-__all__ = ["HunyuanPortraitPipeline"]
-'''
+PIPELINE_CODE = _write_import(
+    "The pipeline of the installed package, for diffusers' `custom_pipeline=`.", ["HunyuanPortraitPipeline"]
+)
 # What diffusers asks a Hub repository for where it does not know a component's library, before it runs any code.
 # The file has the library's name, and is the same for each component, as all are copied into one folder.
 COMPONENT_FILE = f"{LIBRARY}.py"
-COMPONENT_CODE = f'''"""The networks of the installed package, for a Hub repository loaded without its import."""
-
-from {LIBRARY} import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
-
-__all__ = ["HunyuanPortraitUNet", "IMAdapter", "MotionExtractor", "PoseGuider"]
-'''
+COMPONENT_CODE = _write_import(
+    "The networks of the installed package, for a Hub repository loaded without its import.",
+    ["HunyuanPortraitUNet", "IMAdapter", "MotionExtractor", "PoseGuider"],
+)
 
 
 def write_code(folder: Path) -> None:
