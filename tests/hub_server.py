@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import yaml  # which huggingface_hub brings
+
 CHUNK = 2**18
 WRONG = bytes(255 - value for value in range(256))  # a table for `bytes.translate`
 # What the Hub's own .gitattributes sends to LFS whatever its size, and the size from which all is sent there.
@@ -134,6 +136,26 @@ class Repository:
         sha = hashlib.sha1(json.dumps(listing).encode()).hexdigest()
         self.commits[sha] = files
         return sha
+
+
+def _find_errors(metadata: str) -> Iterator[str]:
+    """What the Hub has against a card's metadata; those of its rules that a converted model's card could break."""
+    try:
+        card = yaml.safe_load(metadata)
+    except yaml.YAMLError as error:
+        yield f"YAML Metadata Error: {error}"
+        return
+    if not isinstance(card.get("license", ""), str):
+        yield '"license" must be a string'
+    if not re.fullmatch(r"LICENSE(\.md)?|https?://\S+", card.get("license_link", "LICENSE")):
+        yield '"license_link" must be LICENSE, LICENSE.md or a URL'
+    if not re.fullmatch(r"[a-z0-9-.]+", card.get("license_name", "none")):
+        yield '"license_name" must be lower case, without spaces'
+    models = card.get("base_model", [])
+    if not all(
+        re.fullmatch(r"[\w.-]+/[\w.-]+", model) for model in ([models] if isinstance(models, str) else models)
+    ):
+        yield '"base_model" must be names of models on the Hub'
 
 
 class RefusedError(Exception):
@@ -520,18 +542,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_json({"url": url, "name": repo, "private": private})
 
     def validate_card(self) -> None:
-        """The first rules of the Hub's: metadata must be there, else it warns, and be YAML, else it refuses."""
         content = json.loads(self.read_body())["content"]
         self.hub.validated.append(content)
-        if not re.match(r"---\n.*?\n---\n", content, re.DOTALL):
-            warning = "empty or missing yaml metadata in repo card"
-            self.send_json({"errors": [], "warnings": [{"message": warning}]})
-            return
-        if "\t" in content.split("---\n")[1]:
-            error = "YAML Metadata Error: tabs are not allowed"
-            self.send_json({"errors": [{"message": error}], "warnings": []}, status=400)
-            return
-        self.send_json({"errors": [], "warnings": []})
+        metadata = re.match(r"---\n(.*?\n)---\n", content, re.DOTALL)
+        warnings = [] if metadata else ["empty or missing yaml metadata in repo card"]
+        errors = list(_find_errors(metadata[1])) if metadata else []
+        answer = {"errors": errors, "warnings": warnings}
+        messages = {kind: [{"message": message} for message in found] for kind, found in answer.items()}
+        self.send_json(messages, status=400 if errors else 200)
 
     def choose_upload_modes(self, repo: str, revision: str) -> None:
         _, files = self.find_commit(self.writable(repo), revision)
