@@ -22,8 +22,10 @@ from diffusers.utils.torch_utils import randn_tensor
 from huggingface_hub import file_exists, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError
 
+from .bundled import IN_BUNDLE, name_package_code, save_own_code
 from .conditions import PortraitConditions
 from .errors import UserError
+from .lora import HunyuanPortraitLoraLoaderMixin
 from .model_folder import CARD, CARRIED, ID_MODEL, copy_carried, tidy_configs, write_code
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
@@ -57,7 +59,7 @@ class HunyuanPortraitPipelineOutput(BaseOutput):
     frames: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
 
 
-class HunyuanPortraitPipeline(DiffusionPipeline):
+class HunyuanPortraitPipeline(DiffusionPipeline, HunyuanPortraitLoraLoaderMixin):
     """Animates a portrait with the motion of the face in a driving clip (HunyuanPortrait, arXiv 2503.18860).
 
     Args:
@@ -75,7 +77,6 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
     model_cpu_offload_seq = "motion_extractor->id_encoder->im_adapter->pose_guider->unet->vae"
     _optional_components = ["id_encoder"]  # noqa: RUF012
     _callback_tensor_inputs = ["latents"]  # noqa: RUF012
-    _lora_loadable_modules = ["unet"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -551,6 +552,15 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
         _fetch_carried(pretrained_model_name, Path(folder), **options)
         return folder
 
+    @classmethod
+    def _dict_from_json_file(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """diffusers' own reader of the index, for folders and the Hub alike.
+
+        Here a bundle is a model like any other: this class loads it with the package's code, and needs no trust.
+        """
+        index = super()._dict_from_json_file(*args, **kwargs)
+        return index if IN_BUNDLE else name_package_code(index)
+
     @property
     def id_model_path(self) -> Path | None:
         """The ONNX ID encoder of the model that this pipeline was loaded from, where it has one."""
@@ -596,7 +606,10 @@ class HunyuanPortraitPipeline(DiffusionPipeline):
     def _complete(self, folder: Path) -> None:
         if self._model_folder is not None:
             copy_carried(self._model_folder, folder)
-        write_code(folder)
+        if IN_BUNDLE:
+            save_own_code(folder)
+        else:
+            write_code(folder)
         tidy_configs(folder)
 
     # -- Encoding and decoding -------------------------------------------------------------------------------

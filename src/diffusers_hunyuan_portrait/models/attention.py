@@ -11,6 +11,8 @@ from diffusers.models.transformers.transformer_temporal import (
 )
 from torch import nn
 
+from ..errors import UserError
+
 
 class Tokens(NamedTuple):
     """What one cross-attention attends to. `None` leaves that part out, which is what zero tokens give:
@@ -106,6 +108,19 @@ class PortraitCrossAttention(Attention):
         )
         self.to_k_motion = nn.Linear(cross_attention_dim, self.inner_kv_dim, bias=False)
         self.to_v_motion = nn.Linear(cross_attention_dim, self.inner_kv_dim, bias=False)
+
+    def set_processor(self, processor: PortraitAttnProcessor) -> None:
+        """Sets what computes the attention.
+
+        Raises:
+            UserError: it is a processor that does not know of two kinds of tokens, as all of diffusers' are.
+        """
+        if not isinstance(processor, PortraitAttnProcessor):
+            raise UserError(
+                f"{type(processor).__name__} cannot attend to image and motion tokens; choose another kernel by "
+                "`set_attention_backend`, or set a `PortraitAttnProcessor`, or a subclass of it."
+            )
+        super().set_processor(processor)
 
 
 class PortraitTransformer(TransformerSpatioTemporalModel):

@@ -1,6 +1,8 @@
 """The denoising network: Stable Video Diffusion's UNet with motion attention and pose features."""
 
 import functools
+from os import PathLike
+from typing import Any
 
 import torch
 
@@ -13,6 +15,7 @@ from diffusers.models.unets.unet_spatio_temporal_condition import (
 )
 from torch import nn
 
+from ..errors import UserError
 from .attention import PortraitAttnProcessor, PortraitContext, PortraitTransformer
 
 
@@ -35,9 +38,35 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
             if getattr(block, "has_cross_attention", False):
                 block.attentions = nn.ModuleList(map(PortraitTransformer.in_place_of, block.attentions))
 
+    def set_attn_processor(self, processor: Any) -> None:
+        """Sets one processor on every attention, or of a dict each by its name in `attn_processors`.
+
+        Raises:
+            UserError: one cannot do cross-attention here (see `PortraitCrossAttention`); then none is set.
+        """
+        previous = self.attn_processors
+        try:
+            super().set_attn_processor(processor)
+        except Exception:
+            super().set_attn_processor(previous)
+            raise
+
     def set_default_attn_processor(self) -> None:
         """Sets the processor that this network is made with on every attention."""
         self.set_attn_processor(PortraitAttnProcessor())
+
+    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Saves as diffusers does.
+
+        Raises:
+            UserError: there are LoRA adapters, under which weights have names that a new network would not find.
+        """
+        if any(hasattr(module, "base_layer") for module in self.modules()):
+            raise UserError(
+                "The UNet cannot be saved with LoRA adapters in it; call `unload_lora_weights` first (and before "
+                "that `fuse_lora`, to keep what they do)."
+            )
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def forward(
         self,
