@@ -4,8 +4,10 @@ Its numbers are held against the golden files by the tests of the networks and o
 """
 
 import json
+import logging
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -42,6 +44,7 @@ def convert(tiny_source, tiny_config, tmp_path):
         options = {"svd": tiny_source / "svd", "config": tiny_config, **options}
         return convert_checkpoint(source, options.pop("output", tmp_path / "out" / "model"), **options)
 
+    call.output = tmp_path / "out" / "model"
     yield call
     shutil.rmtree(tmp_path)
 
@@ -66,17 +69,24 @@ def test_the_folder_holds_a_pipeline_under_short_names(tiny_model_dir):
         assert (tiny_model_dir / name / WEIGHTS).is_file()
 
 
-def test_saving_what_was_loaded_changes_no_byte_of_the_weights(tiny_model_dir, tiny_pipeline, tmp_path):
-    tiny_pipeline.save_pretrained(tmp_path)
-    files = sorted(path.relative_to(tiny_model_dir) for path in tiny_model_dir.glob("*/*"))
-    assert len(files) == 11  # five networks' configs and weights, and the scheduler's config
-    for file in files:
-        written, saved = (folder / file for folder in (tiny_model_dir, tmp_path))
-        if file.suffix == ".safetensors":
-            assert written.read_bytes() == saved.read_bytes(), file
-        else:
-            where_from = {"_name_or_path": str(written.parent)} if file.name == "config.json" else {}
-            assert json.loads(saved.read_text()) == json.loads(written.read_text()) | where_from, file
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_saving_what_was_loaded_changes_no_byte(tiny_model_dir, tiny_pipeline, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path / "saved")
+    written, saved = contents(tiny_model_dir), contents(tmp_path / "saved")
+    assert written.keys() == saved.keys()
+    assert {file for file in written if written[file] != saved[file]} == set()
+    assert len([file for file in written if file.endswith(".safetensors")]) == 5
+    shutil.rmtree(tmp_path / "saved")
+
+
+def test_the_same_files_give_the_same_bytes(tiny_source, convert):
+    options = {"variant": "fp16", "max_shard_size": "20MB", "name": "lab/portraits"}
+    first = contents(convert(**options))
+    shutil.rmtree(convert.output)
+    assert contents(convert(**options)) == first
 
 
 def test_a_hyportrait_folder_is_found_and_the_id_encoder_beside_it(tiny_source, convert, tmp_path):
@@ -114,13 +124,14 @@ def test_old_pickles_give_the_same(tiny_source, tiny_model_dir, convert, tmp_pat
     assert (convert(source) / file).read_bytes() == (tiny_model_dir / file).read_bytes()
 
 
-def test_shards_hold_the_same_weights(tiny_model_dir, convert, monkeypatch):
-    monkeypatch.setattr(checkpoint, "SHARD_SIZE", "1MB")
-    folder = convert() / "unet"
+@pytest.mark.parametrize("size", ["1MB", " 1000 kb ", 10**6, "1000000"])
+def test_shards_hold_the_same_weights(size, tiny_model_dir, convert):
+    folder = convert(max_shard_size=size) / "unet"
     index = json.loads((folder / (WEIGHTS + ".index.json")).read_text())
     shards = sorted(set(index["weight_map"].values()))
     assert len(shards) > 1
     assert sorted(path.name for path in folder.glob("*.safetensors")) == shards
+    assert max((folder / shard).stat().st_size for shard in shards) < 1.1e6  # with the file's header
     whole = hp.HunyuanPortraitUNet.from_pretrained(tiny_model_dir / "unet").state_dict()
     sharded = hp.HunyuanPortraitUNet.from_pretrained(folder).state_dict()
     assert whole.keys() == sharded.keys()
@@ -220,6 +231,75 @@ def test_values_that_are_not_finite_are_named(value, dtype, tiny_source, convert
     assert f"conv_in.bias of {source / 'unet.pth'} holds infinite values or NaN as torch.{stored}" in said
 
 
+# -- Variants ------------------------------------------------------------------------------------------------
+
+CAST = ("unet", "im_adapter", "pose_guider", "vae")
+
+
+@pytest.mark.parametrize(("variant", "dtype"), [("fp16", torch.float16), ("bf16", torch.bfloat16)])
+def test_a_variant_is_the_main_files_in_half_precision(
+    variant, dtype, tiny_pipeline, convert, caplog, monkeypatch
+):
+    output = convert(variant=variant)
+    monkeypatch.setattr(logging.getLogger("diffusers"), "handlers", [caplog.handler])
+    pipe = hp.HunyuanPortraitPipeline.from_pretrained(output, variant=variant, dtype=dtype)
+    assert not caplog.messages
+    for name, component in tiny_pipeline.components.items():
+        if name in (*CAST, "motion_extractor"):
+            expected = component.state_dict()
+            if name in CAST:
+                expected = {key: w.to(dtype) if w.is_floating_point() else w for key, w in expected.items()}
+            loaded = getattr(pipe, name).state_dict()
+            assert all(torch.equal(loaded[key], weight) for key, weight in expected.items()), name
+    plain = hp.HunyuanPortraitPipeline.from_pretrained(output)
+    assert plain.unet.dtype is torch.float32
+
+
+@pytest.mark.parametrize("size", ["1GB", "1MB"])
+def test_its_files_are_those_that_saving_the_variant_writes(size, convert, tmp_path):
+    output = convert(variant="fp16", max_shard_size=size)
+    unet = hp.HunyuanPortraitUNet.from_pretrained(output / "unet", variant="fp16", torch_dtype=torch.float16)
+    unet.save_pretrained(tmp_path / "saved", variant="fp16", max_shard_size=size)
+    saved = contents(tmp_path / "saved")
+    del saved["config.json"]
+    written = contents(output / "unet")
+    assert {file: content for file, content in written.items() if "fp16" in file} == saved
+    assert not list((output / "motion_extractor").glob("*fp16*"))
+
+
+def test_a_sharded_motion_extractor_goes_with_a_sharded_variant(convert):
+    """The extractor in float32 has main files alone, which the loader has to find beside the others' variants."""
+    output = convert(variant="fp16", max_shard_size="1MB")
+    assert len(list((output / "motion_extractor").glob("*-of-*.safetensors"))) > 1
+    for name in ("pose_guider", "unet"):  # what is not asked for is not needed
+        for path in (output / name).glob("*.safetensors*"):
+            if "fp16" not in path.name:
+                path.unlink()
+    pipe = hp.HunyuanPortraitPipeline.from_pretrained(output, variant="fp16", dtype=torch.float16)
+    assert pipe.unet.dtype is torch.float16
+    assert {weight.dtype for weight in pipe.motion_extractor.parameters()} == {torch.float32}
+
+
+def test_progress_and_disk_count_the_variant(convert, monkeypatch):
+    reports = []
+    output = convert(variant="bf16", on_progress=lambda *report: reports.append(report))
+    written = sum(tensor.nbytes for file in output.glob("*/*.safetensors") for tensor in load_file(file).values())
+    assert reports[-1] == ("convert", written, written)
+    free = written + 10**6
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(free, 0, free))
+    shutil.rmtree(output)
+    with pytest.raises(UserError, match="but only"):
+        convert(variant="bf16")
+
+
+def test_a_variant_that_is_none_is_refused(convert):
+    with pytest.raises(UserError, match="no variant 'fp32'; use fp16 or bf16"):
+        convert(variant="fp32")
+    for dtype in ("fp16", torch.float16):
+        with pytest.raises(UserError, match="The main files are fp16 already"):
+            convert(variant="fp16", dtype=dtype)
+
+
 # -- Whole or not at all -------------------------------------------------------------------------------------
 
 
@@ -278,7 +358,7 @@ def test_an_output_that_holds_something_is_left_alone(convert, tmp_path):
 
 
 def test_too_little_disk_is_said_before_anything_is_written(convert, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 10**6))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 10**6))
     with pytest.raises(UserError, match=r"will take 0\.2 GB, but only 0\.0 GB are free"):
         convert()
     assert not list((tmp_path / "out").iterdir())
@@ -291,6 +371,12 @@ def test_too_little_disk_is_said_before_anything_is_written(convert, tmp_path, m
 def test_an_unknown_type_is_named_with_those_there_are(dtype, convert):
     with pytest.raises(UserError, match=f"no type {dtype!r}.*fp16, bf16, fp32"):
         convert(dtype=dtype)
+
+
+@pytest.mark.parametrize("size", ["", "1GiB", "much", "0GB", "-1GB", 0, -5, 2.5, True, None])
+def test_a_size_that_is_none_is_refused(size, convert):
+    with pytest.raises(UserError, match=f"cannot be at most {re.escape(repr(size))}; give bytes, or a size"):
+        convert(max_shard_size=size)
 
 
 @pytest.mark.parametrize(

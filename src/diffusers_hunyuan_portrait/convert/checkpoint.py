@@ -1,12 +1,10 @@
 """`convert_checkpoint`: the published files to one folder that the pipeline loads."""
 
-import json
 import os
+import re
 import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +13,25 @@ import torch
 from diffusers import ModelMixin
 from diffusers.utils import logging
 from huggingface_hub import split_torch_state_dict_into_shards
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..errors import CheckpointError, UserError
+from ..model_folder import ID_MODEL, LIBRARY, write_code, write_json
 from ..progress import Progress
+from .card import carry_licences, find_licences, write_card
 from .layout import PUBLISHED_FILES, VAE_FILE, Shape, Source, find_source
 from .networks import build_networks, build_scheduler, check_config, find_resolution
+from .output import check_disk, check_output, written_aside
 from .weights import check_weights, open_weights
 
 logger = logging.get_logger(__name__)
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+VARIANTS = {name: DTYPES[name] for name in ("fp16", "bf16")}
+IN_FLOAT32 = "motion_extractor"  # the component that the released weights are used with in no other type
 # What is in memory at a time: a shard as it is written, and what it is read from, twice that for half precision.
 SHARD_SIZE = "1GB"
-DISK_MARGIN = 2**24  # for configs and file system, beside the weights
-
-# What the `pipeline.py` at a folder's root holds, which diffusers' `custom_pipeline=` looks for.
-PIPELINE_CODE = '''"""The pipeline of the installed package, for diffusers' `custom_pipeline=`."""
-
-from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
-
-__all__ = ["HunyuanPortraitPipeline"]
-'''
+SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])B)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,10 +42,19 @@ class Component:
     network: ModelMixin  # without weights, for its config
     sources: Mapping[str, Source]  # where each of its weights is published
     weights: Mapping[str, torch.Tensor]  # on the meta device, in the type they are written in
+    variant: str | None = None  # the variant whose files these are, beside the main ones
 
     @property
     def num_bytes(self) -> int:
         return sum(weight.nbytes for weight in self.weights.values())
+
+    def as_variant(self, variant: str) -> "Component":
+        """The same in half precision."""
+        weights = {
+            key: weight.to(VARIANTS[variant]) if weight.is_floating_point() else weight
+            for key, weight in self.weights.items()
+        }
+        return replace(self, weights=weights, variant=variant)
 
 
 def convert_checkpoint(
@@ -61,13 +64,17 @@ def convert_checkpoint(
     svd: str | os.PathLike,
     config: Mapping[str, Any] | None = None,
     dtype: str | torch.dtype | None = None,
+    variant: str | None = None,
+    max_shard_size: int | str = SHARD_SIZE,
     arcface: str | os.PathLike | None = None,
+    name: str | None = None,
     on_progress: Progress | None = None,
 ) -> Path:
-    """Writes `output`, a folder that `HunyuanPortraitPipeline.from_pretrained` loads.
+    """Writes `output`, a folder that `HunyuanPortraitPipeline.from_pretrained` loads, with its model card.
 
     Everything is checked before anything is written, and `output` appears once it is whole. Files are read a shard
-    at a time: the published set takes less than 8 GiB of memory, mapped pages included.
+    at a time: at the default shard size, the published set takes less than 8 GiB of memory, mapped pages included.
+    The same files give the same bytes.
 
     Args:
         source: folder with the seven published files, or with a folder `hyportrait` that has them.
@@ -77,8 +84,13 @@ def convert_checkpoint(
             `vae`, `pose_guider`, `dino`, `image_proj`, `motion_refiner` and `scheduler`, each a dict.
         dtype: "fp16", "bf16", "fp32" or torch's; by default each weight's published type. The motion extractor
             stays in float32, as the released weights are used.
+        variant: "fp16" or "bf16", to write half-precision files beside those of the other type, which
+            `from_pretrained(..., variant=variant)` reads instead. The motion extractor has none.
+        max_shard_size: the most that one file of weights takes, but for a single tensor that is larger: bytes, or
+            a number with KB, MB, GB or TB, as diffusers takes it.
         arcface: the ONNX ID encoder; by default `arcface.onnx` beside the published files or in the folder above,
             where it is.
+        name: "owner/name" of the Hub repository that it is for, which its card speaks of; by default `output`.
         on_progress: called as `("convert", bytes done, bytes in all)`.
 
     Returns:
@@ -90,17 +102,22 @@ def convert_checkpoint(
         UserError: another argument is wrong, or `output` cannot be written.
     """
     weight_dtype = _find_dtype(dtype)
-    output = Path(output)
-    _check_output(output)
-    svd, published = Path(svd), _find_published(Path(source))
+    _check_variant(variant, weight_dtype)
+    shard_size = _find_shard_size(max_shard_size)
+    source, output, svd = Path(source), Path(output), Path(svd)
+    check_output(output)
+    published = _find_published(source)
     files = {name: published / name for name in PUBLISHED_FILES} | {VAE_FILE: _find_svd(svd)}
     id_model = _find_id_model(published, arcface)
     config = check_config(config or {})
     networks, scheduler = build_networks(config, svd), build_scheduler(config, svd)
     components = _plan(networks, files, weight_dtype)
+    if variant is not None:
+        components += [each.as_variant(variant) for each in components if each.name != IN_FLOAT32]
+    licences = find_licences([published, source], svd)
 
     total = sum(component.num_bytes for component in components) + (id_model.stat().st_size if id_model else 0)
-    _check_disk(output, total)
+    check_disk(output, total)
     done = 0
 
     def report(num_bytes: int) -> None:
@@ -109,16 +126,18 @@ def convert_checkpoint(
         if on_progress is not None:
             on_progress("convert", done, total)
 
-    with _written_aside(output) as folder:
+    with written_aside(output) as folder:
         for component in components:
-            _write_component(component, files, folder / component.name, report)
+            _write_component(component, files, folder / component.name, shard_size, report)
         scheduler.save_config(folder / "scheduler")
         if id_model is not None:
-            (folder / "id_encoder").mkdir()
-            shutil.copyfile(id_model, folder / "id_encoder" / "arcface.onnx")
+            (folder / ID_MODEL).parent.mkdir()
+            shutil.copyfile(id_model, folder / ID_MODEL)
             report(id_model.stat().st_size)
-        (folder / "pipeline.py").write_text(PIPELINE_CODE, encoding="utf-8")
-        _write_json(folder / "model_index.json", _model_index(find_resolution(config)))
+        write_code(folder)
+        write_json(folder / "model_index.json", _model_index(find_resolution(config)))
+        carry_licences(folder, licences)
+        write_card(folder, name or output.as_posix())
     return output
 
 
@@ -132,16 +151,27 @@ def _find_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     return found
 
 
-def _check_output(output: Path) -> None:
-    if output.is_dir() and any(output.iterdir()):
-        raise UserError(f"{output} is not empty; give a folder that does not exist yet.")
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output} is a file; give a folder that does not exist yet.")
-    if output.is_symlink() or os.path.ismount(output) or output.resolve() == Path.cwd():
+def _check_variant(variant: str | None, dtype: torch.dtype | None) -> None:
+    if variant is not None and variant not in VARIANTS:
+        raise UserError(f"There is no variant {variant!r}; use {' or '.join(VARIANTS)}.")
+    if variant is not None and dtype is VARIANTS[variant]:
         raise UserError(
-            f"{output} is a link, a mount or the folder worked in, which a finished folder cannot take the place "
-            "of; give a folder that does not exist yet."
+            f"The main files are {variant} already, as the variant would be; leave one of the two out."
         )
+
+
+def _find_shard_size(size: int | str) -> int:
+    """Bytes."""
+    num_bytes = 0
+    if isinstance(size, str) and (match := SIZE.fullmatch(size)):
+        num_bytes = int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() if match[2] else " "))
+    elif isinstance(size, int) and not isinstance(size, bool):
+        num_bytes = size
+    if num_bytes < 1:
+        raise UserError(
+            f"A file of weights cannot be at most {size!r}; give bytes, or a size such as 500MB or 1GB."
+        )
+    return num_bytes
 
 
 def _find_published(source: Path) -> Path:
@@ -207,7 +237,7 @@ def _plan(
         stored_dtype = stored[origin.file][origin.key]
         if not stored_dtype.is_floating_point:
             return stored_dtype
-        return torch.float32 if component == "motion_extractor" else dtype or stored_dtype
+        return torch.float32 if component == IN_FLOAT32 else dtype or stored_dtype
 
     return [
         Component(
@@ -231,16 +261,15 @@ def _check_file(path: Path, expected: Mapping[str, tuple[Shape, bool]]) -> dict[
 
 
 def _model_index(resolution: int) -> dict[str, Any]:
-    own = "diffusers_hunyuan_portrait"
     return {
         "_class_name": "HunyuanPortraitPipeline",
         "_diffusers_version": diffusers.__version__,
-        "im_adapter": [own, "IMAdapter"],
-        "motion_extractor": [own, "MotionExtractor"],
-        "pose_guider": [own, "PoseGuider"],
+        "im_adapter": [LIBRARY, "IMAdapter"],
+        "motion_extractor": [LIBRARY, "MotionExtractor"],
+        "pose_guider": [LIBRARY, "PoseGuider"],
         "resolution": resolution,
         "scheduler": ["diffusers", "EulerDiscreteScheduler"],
-        "unet": [own, "HunyuanPortraitUNet"],
+        "unet": [LIBRARY, "HunyuanPortraitUNet"],
         "vae": ["diffusers", "AutoencoderKLTemporalDecoder"],
     }
 
@@ -248,47 +277,20 @@ def _model_index(resolution: int) -> dict[str, Any]:
 # -- Writing ---------------------------------------------------------------------------------------------------
 
 
-def _nearest_folder(path: Path) -> Path:
-    """The nearest of the folders above `path` that exists."""
-    return next(folder for folder in path.absolute().parents if folder.exists())
-
-
-def _check_disk(output: Path, num_bytes: int) -> None:
-    place = _nearest_folder(output)
-    free, needed = shutil.disk_usage(place).free, num_bytes + DISK_MARGIN
-    if free < needed:
-        raise UserError(
-            f"{output} will take {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free in {place}."
-        )
-
-
-@contextmanager
-def _written_aside(output: Path) -> Iterator[Path]:
-    """A folder to write into that becomes `output` at the end, and vanishes where that is not reached."""
-    aside = _nearest_folder(output) / f".{output.name}.{uuid.uuid4().hex}"
-    try:
-        aside.mkdir()
-        yield aside
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if output.exists():
-            output.rmdir()  # only an empty folder can be removed so
-        aside.rename(output)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise UserError(f"{output} cannot be written: {error}.") from error
-    except BaseException:  # an interrupt by the keyboard, too
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-
-
 def _write_component(
-    component: Component, files: Mapping[str, Path], folder: Path, report: Callable[[int], None]
+    component: Component,
+    files: Mapping[str, Path],
+    folder: Path,
+    shard_size: int,
+    report: Callable[[int], None],
 ) -> None:
     """Writes a network's config and weights, in shards that are read one after the other."""
     component.network.save_config(folder)
-    pattern = "diffusion_pytorch_model{suffix}.safetensors"
+    # As diffusers names them, which has the variant in other places for a shard and for the index.
+    variant = "" if component.variant is None else f".{component.variant}"
+    pattern = f"diffusion_pytorch_model{variant}{{suffix}}.safetensors"
     split = split_torch_state_dict_into_shards(
-        dict(component.weights), filename_pattern=pattern, max_shard_size=SHARD_SIZE
+        dict(component.weights), filename_pattern=pattern, max_shard_size=shard_size
     )
     for file, keys in split.filename_to_tensors.items():
         shard = _read_shard(component, keys, files, report)
@@ -296,7 +298,7 @@ def _write_component(
         del shard  # before the next is read
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
-        _write_json(folder / (pattern.format(suffix="") + ".index.json"), index)
+        write_json(folder / f"diffusion_pytorch_model.safetensors.index{variant}.json", index)
 
 
 def _read_shard(
@@ -321,7 +323,3 @@ def _read_shard(
             )
         report(planned.nbytes)
     return shard
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,256 @@
+"""The model card of a converted folder, and the licence files that go with it."""
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from huggingface_hub import ModelCardData
+
+from ..model_folder import CARD, ID_MODEL, LICENCES
+from .licences import ARCFACE, DINOV2, SVD, TENCENT, Licence
+
+DISTRIBUTION = "diffusers-hunyuan-portrait"
+PAPER = "https://arxiv.org/abs/2503.18860"
+LICENCE_FILE, NOTICE_FILE = "LICENSE", "NOTICE"  # at a folder's root, where the Hub and people look for them
+# Where the files of a source go, below `LICENCES`.
+LICENCE_FOLDERS = {TENCENT: "hunyuan-portrait", SVD: "stable-video-diffusion"}
+VARIANT_TYPES = {"fp16": "float16", "bf16": "bfloat16"}
+
+_LICENCE_NAME = re.compile(r"licen[cs]e.*", re.IGNORECASE)
+_NOTICE_NAME = re.compile(r"notice.*", re.IGNORECASE)
+# Where a card names its model: as a string in Python, and quoted for the shell where it has to be.
+_NAME_IN_PYTHON = re.compile(r'(?<=from_pretrained\()"(?:[^"\\]|\\.)*"')
+_NAME_IN_COMMAND = re.compile(r"""(?<=--model )(?:'[^'\n]*'|"[^"\n]*"|[^\s'"`])+""")
+
+
+# -- Licence files -------------------------------------------------------------------------------------------
+
+
+def find_licences(published: Iterable[Path], svd: Path) -> dict[str, Path]:
+    """The licence and notice files that lie beside the originals, by where they go in a converted folder.
+
+    Args:
+        published: folders that may have those of the seven files; of two files of a name the first is taken.
+        svd: folder of Stable Video Diffusion.
+    """
+    found: dict[str, Path] = {}
+    for licence, folders in ((TENCENT, published), (SVD, [svd])):
+        taken = set()
+        for path in [path for folder in folders for path in sorted(folder.iterdir())]:
+            wanted = _LICENCE_NAME.fullmatch(path.name) or _NOTICE_NAME.fullmatch(path.name)
+            if wanted and path.is_file() and path.name.lower() not in taken:
+                taken.add(path.name.lower())  # the folder may come to be on a disk that knows no case
+                found[f"{LICENCES}/{LICENCE_FOLDERS[licence]}/{path.name}"] = path
+    return found
+
+
+def carry_licences(folder: Path, files: Mapping[str, Path]) -> None:
+    """Copies what `find_licences` found into a converted `folder`, and writes its own licence and notice.
+
+    The licence at the root is Tencent's, under which most weights are; where it was not found there is none.
+    The notice says what was changed, which Tencent's licence and Apache's want, and repeats those of the sources.
+    """
+    for target, source in files.items():
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / target)
+    main = next((path for path in _carried(folder, TENCENT) if _LICENCE_NAME.fullmatch(path.name)), None)
+    if main is not None:
+        shutil.copyfile(main, folder / LICENCE_FILE)
+    notices = [
+        path
+        for licence in LICENCE_FOLDERS
+        for path in _carried(folder, licence)
+        if _NOTICE_NAME.fullmatch(path.name)
+    ]
+    parts = [_write_notice(folder)]
+    for path in notices:
+        parts.append(f"{path.relative_to(folder).as_posix()}, word for word:\n\n{_read(path)}")
+    (folder / NOTICE_FILE).write_text(f"\n\n{80 * '-'}\n".join(part.strip() for part in parts) + "\n", "utf-8")
+
+
+def _carried(folder: Path, licence: Licence) -> list[Path]:
+    """The files of a source in a converted folder."""
+    return sorted((folder / LICENCES / LICENCE_FOLDERS[licence]).glob("*")) if licence in LICENCE_FOLDERS else []
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _write_notice(folder: Path) -> str:
+    parts = "\n".join(
+        f"- {part.part}: {part.repository}; {part.name}, {part.link}" for part in _find_parts(folder)
+    )
+    return f"HunyuanPortrait, converted for diffusers\n\n{_CHANGES.format(program=_program())}\n\n{parts}"
+
+
+_CHANGES = """\
+The weights and configs here are not the files that were published: {program} has changed them.
+The tensors have other names and are in safetensors, those that hold query, key and value together are split,
+position embeddings are interpolated to the size of picture in use, and the numbers may be of another type. Nothing
+was trained further. They were made from:"""
+
+
+def _program() -> str:
+    try:
+        return f"{DISTRIBUTION} {metadata.version(DISTRIBUTION)}"
+    except metadata.PackageNotFoundError:  # run from a clone, without being installed
+        return DISTRIBUTION
+
+
+def _find_parts(folder: Path) -> list[Licence]:
+    """Whose weights a folder holds."""
+    return [TENCENT, SVD, *([ARCFACE] if (folder / ID_MODEL).is_file() else []), DINOV2]
+
+
+# -- The card ------------------------------------------------------------------------------------------------
+
+
+def write_card(folder: Path, name: str) -> None:
+    """Writes the model card of `folder`, whose other files are there.
+
+    Args:
+        folder: a converted model.
+        name: what users call it: "owner/name" on the Hub, or a path.
+    """
+    has_licence = (folder / LICENCE_FILE).is_file()
+    data = ModelCardData(
+        base_model=[TENCENT.repository, SVD.repository],
+        library_name="diffusers",
+        license="other",
+        license_name="tencent-hunyuan-portrait",
+        license_link=LICENCE_FILE if has_licence else TENCENT.link,
+        pipeline_tag="image-to-video",
+        tags=["hunyuan-portrait", "portrait-animation", "stable-video-diffusion"],
+    )
+    sections = [_write_introduction(folder), _write_usage(folder, name), _write_licences(folder), _INTENDED_USE]
+    (folder / CARD).write_text(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def rename_model(folder: Path, name: str) -> None:
+    """Has the card of `folder` call the model `name`, in what users paste; the rest stays as it is."""
+    card = _read(folder / CARD)
+    card = _NAME_IN_PYTHON.sub(lambda _: json.dumps(name), card)
+    card = _NAME_IN_COMMAND.sub(lambda _: shlex.quote(name), card)
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _find_variant(folder: Path) -> str | None:
+    """The variant that a folder has its weights in, beside the main files."""
+    variants = (
+        variant for variant in VARIANT_TYPES if next(folder.glob(f"unet/*.{variant}[.-]*safetensors"), None)
+    )
+    return next(variants, None)
+
+
+def _write_introduction(folder: Path) -> str:
+    changes = _CHANGES.format(program=_program()).partition(" They were made from:")[0].replace("\n", " ")
+    identity = (
+        ""
+        if (folder / ID_MODEL).is_file()
+        else " It has no ID encoder, so that the portrait's identity is left out."
+    )
+    return f"""\
+# HunyuanPortrait for diffusers
+
+A portrait picture and a driving clip in, an animated portrait out: [HunyuanPortrait]({PAPER}) (CVPR 2025),
+converted for [diffusers](https://github.com/huggingface/diffusers) and the package `{DISTRIBUTION}`.{identity}
+
+{changes}"""
+
+
+def _write_usage(folder: Path, name: str) -> str:
+    variant = _find_variant(folder)
+    dtype = VARIANT_TYPES.get(variant or "", "float16")
+    option = f', variant="{variant}"' if variant else ""
+    half = (
+        f'\n\nWith `variant="{variant}"` the weights are fetched and read in half precision; without, in the type '
+        "that they were converted to."
+        if variant
+        else ""
+    )
+    return f"""\
+## How to use it
+
+```sh
+pip install {DISTRIBUTION}
+```
+
+From Python, with a `portrait.png` and a `driving.mp4` of yours:
+
+```python
+import torch
+from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
+from diffusers_hunyuan_portrait.animation import animate
+
+device, dtype = ("cuda", torch.{dtype}) if torch.cuda.is_available() else ("cpu", torch.float32)
+pipe = HunyuanPortraitPipeline.from_pretrained({json.dumps(name)}, dtype=dtype{option}).to(device)
+animate(pipe, "portrait.png", "driving.mp4", "animated.mp4")
+```
+
+From the command line:
+
+```sh
+hunyuan-portrait animate portrait.png driving.mp4 --output animated.mp4 --model {shlex.quote(name)}
+```
+
+The video has the whole portrait with the animated square in it, and the driving clip's frame rate and sound.
+`pipe(image="portrait.png", driving_video="driving.mp4").frames[0]` is the square alone, as PIL images.{half}"""
+
+
+def _write_licences(folder: Path) -> str:
+    rows = []
+    for part in _find_parts(folder):
+        files = [path.relative_to(folder).as_posix() for path in _carried(folder, part)]
+        links = ", ".join(f"[{Path(file).name}]({file})" for file in files) or "–"
+        rows.append(
+            f"| {part.part}, from [{part.repository}](https://huggingface.co/{part.repository}) "
+            f"| [{part.name}]({part.link}) | {part.terms} | {links} |"
+        )
+    table = "\n".join(rows)
+    missing = (
+        ""
+        if (folder / LICENCE_FILE).is_file()
+        else f"""
+
+**Before this is published, Tencent's licence must be added to it as `{LICENCE_FILE}`:** it was not beside the
+originals when they were converted. It is at {TENCENT.link}."""
+    )
+    return f"""\
+## Licences
+
+Each part keeps the licence that it was published under, and all of them hold together: the whole is for academic,
+non-commercial use alone. Whoever passes it on passes these terms on, with [{NOTICE_FILE}]({NOTICE_FILE}).
+
+| part | licence | terms | files |
+|---|---|---|---|
+{table}{missing}"""
+
+
+_INTENDED_USE = """\
+## Intended use
+
+Research on portrait animation: to study, compare and reproduce the method, on pictures of oneself, of people who
+agreed to it, or of nobody, such as drawn and generated faces.
+
+## Misuse
+
+Pictures of people are personal. Not intended, and in many places against the law:
+
+- animating a person without their consent, or a child at all without their guardians',
+- showing people as saying or doing what they did not, to deceive, defame, harass or defraud (deepfakes),
+- sexual content with real people,
+- passing as somebody before people or before systems that check identities,
+- commercial use, and use outside the territory that Tencent's licence names.
+
+Say that a result is generated wherever it is shown.
+
+## Limitations
+
+Faces that are small, hidden or seen from the side are followed badly or not at all. The data that the model
+learnt from were not published; it may serve some ages, skins and faces worse than others. Hands, things before the
+face and the background behind a moving head are invented."""
