@@ -160,6 +160,9 @@ class _File:
             for name in bound:
                 self._define(name, self.stand_ins[target], module.name)
             return
+        for alias in node.names:
+            if _find(f"{target}.{alias.name}".lstrip(".")) is not None:
+                raise FlattenError(f"{module.file} imports {alias.name}, a module, and not what is in it.")
         self.add(target)
         for alias in node.names:
             if alias.name not in self.meanings:
