@@ -2,19 +2,28 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from diffusers.utils import logging
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from .convert.checkpoint import DTYPES
 from .errors import UserError
+from .hub.consent import AcceptLicences
+from .hub.converted import choose_variant, fetch_converted, list_folder
+from .hub.fetching import list_files
+from .hub.originals import INDEX, PUBLISHED, HubName, find_place, find_ready, prepare
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .pipeline import HunyuanPortraitPipeline
+from .progress import Progress
 
 logger = logging.get_logger(__name__)
 
 TINY = "tiny"
+DEFAULT_MODEL = PUBLISHED
+ADVICE = f"give a folder that `hunyuan-portrait convert` wrote, or a repository on the Hub, as {DEFAULT_MODEL}"
 MODEL_VARIABLE = "HUNYUAN_PORTRAIT_MODEL"  # in the environment: the model, where none is given
 OFFLOADS = ("none", "model", "sequential", "group")
 
@@ -51,27 +60,63 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def load_pipeline(
-    model: str | Path, device: torch.device, dtype: torch.dtype, offload: str = "none"
-) -> HunyuanPortraitPipeline:
-    """The pipeline that `model` names, in eval mode, ready to run.
-
-    Args:
-        model: a folder that `convert_checkpoint` or `save_pretrained` wrote, or "tiny": the same networks at
-            small sizes with untrained weights, whose pictures are noise, for checking an installation.
-        device: what it runs on.
-        dtype: type of its weights, but of the motion extractor, which stays in float32.
-        offload: which weights are on the device: with "none" all of them, with "model" the network in use, with
-            "group" and "sequential" the layer in use; on CUDA "group" fetches the next one meanwhile.
+def check_offload(offload: str, device: torch.device) -> None:
+    """Sees that there is such an offload on that device.
 
     Raises:
-        UserError: it is not a model, or it is damaged, or the offload is unknown or needs a GPU.
+        UserError: there is not.
     """
     if offload not in OFFLOADS:
         raise UserError(f"There is no offload {offload!r}; use one of {', '.join(OFFLOADS)}.")
     if offload != "none" and device.type == "cpu":
         raise UserError(f"Offload {offload!r} moves weights between a GPU and the CPU, but this runs on the CPU.")
-    pipe = _make_tiny(dtype) if str(model) == TINY else _load_folder(Path(model), dtype)
+
+
+def check_settings(**settings: Any) -> None:
+    """Checks a run's settings before there is a model: as its `check_inputs` does, at the released one's sizes.
+
+    Raises:
+        UserError: one of them is out of range for any model.
+    """
+    no_networks: dict[str, Any] = dict.fromkeys(
+        ("im_adapter", "motion_extractor", "pose_guider", "unet", "vae", "scheduler")
+    )
+    HunyuanPortraitPipeline(**no_networks).check_inputs(**settings)
+
+
+def load_pipeline(
+    model: str | Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    offload: str = "none",
+    *,
+    accept_licences: AcceptLicences = False,
+    on_progress: Progress | None = None,
+) -> HunyuanPortraitPipeline:
+    """The pipeline that `model` names, in eval mode, ready to run.
+
+    Args:
+        model: a folder that `convert_checkpoint` or `save_pretrained` wrote; a repository on the Hub, as
+            "owner/name" or "owner/name@revision"; or "tiny": the same networks at small sizes with untrained
+            weights, whose pictures are noise, for checking an installation. A repository has a converted model, or
+            the original checkpoints, which are fetched and converted once and found in the cache from then on.
+        device: what it runs on.
+        dtype: type of its weights, but of the motion extractor, which stays in float32.
+        offload: which weights are on the device: with "none" all of them, with "model" the network in use, with
+            "group" and "sequential" the layer in use; on CUDA "group" fetches the next one meanwhile.
+        accept_licences: whether the licences of the original checkpoints are accepted, or who is asked where they
+            were not yet: called with a `hub.consent.Notice`, whose text says sizes and terms, for yes or no.
+        on_progress: told of the stages "download", "check" and "convert", in bytes.
+
+    Raises:
+        UserError: it is not a model, or it is damaged or not to be had, or licences were not accepted, or the
+            offload is unknown or needs a GPU.
+    """
+    check_offload(offload, device)
+    if str(model) == TINY:
+        pipe = _make_tiny(dtype)
+    else:
+        pipe = _load_folder(*_find_folder(model, dtype, accept_licences, on_progress), dtype)
     if offload == "none":
         pipe.to(device)
     elif offload == "model":
@@ -85,32 +130,74 @@ def load_pipeline(
     return pipe
 
 
-def _load_folder(folder: Path, dtype: torch.dtype) -> HunyuanPortraitPipeline:
-    index = folder / "model_index.json"
-    advice = "give a folder that `hunyuan-portrait convert` wrote"
-    if not folder.exists():
-        raise UserError(f"There is no model {folder}; {advice}, or {TINY!r} to try the installation.")
+def find_prepared(model: str) -> Path | None:
+    """Where the model of a repository of originals is, once it is converted; the network is not asked."""
+    name = HubName.parse(model)
+    return None if name is None else find_ready(name)
+
+
+def _find_folder(
+    model: str | Path, dtype: torch.dtype, accept_licences: AcceptLicences, on_progress: Progress | None
+) -> tuple[Path, str]:
+    """The folder of the model, which is fetched and converted where need be, and what to do if it is damaged."""
+    if Path(model).exists():
+        return Path(model), "convert it again"
+    name = HubName.parse(model) if isinstance(model, str) else None
+    if name is None:
+        raise UserError(f"There is no model {model}; {ADVICE}, or {TINY!r} to try the installation.")
+    prepared = find_ready(name)
+    if prepared is None:
+        try:
+            files = list_files(name.repository, name.revision)
+        except UserError as error:
+            cause = error.__cause__
+            if not isinstance(cause, RepositoryNotFoundError) or isinstance(cause, GatedRepoError):
+                raise
+            raise UserError(f"{error} Nor is there a folder {model}.") from error
+        if INDEX in files:
+            fetched = fetch_converted(files, name.revision, dtype, on_progress)
+            return fetched, f"fetch it again after `hf cache rm model/{name.repository}`"
+        if find_place(files) is None:
+            raise UserError(
+                f"{name} holds neither a converted model, which has a {INDEX}, nor original checkpoints; {ADVICE}."
+            )
+        prepared = prepare(name, files, accept_licences=accept_licences, on_progress=on_progress)
+    return prepared, "remove that folder and run again"
+
+
+def _load_folder(folder: Path, if_damaged: str, dtype: torch.dtype) -> HunyuanPortraitPipeline:
+    index = folder / INDEX
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a model; {ADVICE}.")
     if not index.is_file():
-        raise UserError(f"{folder} is not a converted model: it has no model_index.json; {advice}.")
+        files = [path.relative_to(folder).as_posix() for place in ("*", "*/*") for path in folder.glob(place)]
+        if find_place(files) is not None:
+            raise UserError(
+                f"{folder} holds original checkpoints; convert them once by `hunyuan-portrait convert {folder} "
+                "--svd DIR --output DIR`, and give what that writes."
+            )
+        raise UserError(f"{folder} is not a converted model: it has no {INDEX}; {ADVICE}.")
     try:
         class_name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
     except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{index} cannot be read ({error}); {advice}.") from error
+        raise UserError(f"{index} cannot be read ({error}); {if_damaged}.") from error
     if class_name != HunyuanPortraitPipeline.__name__:
-        raise UserError(f"{folder} holds a {class_name}, not a {HunyuanPortraitPipeline.__name__}; {advice}.")
+        raise UserError(f"{folder} holds a {class_name}, not a {HunyuanPortraitPipeline.__name__}; {ADVICE}.")
     try:
         # Safetensors alone: where they are missing, the library would look for pickles.
-        pipe = HunyuanPortraitPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+        pipe = HunyuanPortraitPipeline.from_pretrained(
+            folder, dtype=dtype, variant=choose_variant(list_folder(folder), dtype), use_safetensors=True
+        )
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # configs and weights that do not go together make the library fail in any way
         reason = " ".join(str(error).split())
-        raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); convert it again.") from error
-    _check_networks(pipe, folder)
+        raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); {if_damaged}.") from error
+    _check_networks(pipe, folder, if_damaged)
     return pipe
 
 
-def _check_networks(pipe: HunyuanPortraitPipeline, folder: Path) -> None:
+def _check_networks(pipe: HunyuanPortraitPipeline, folder: Path, if_damaged: str) -> None:
     """Sees that every network is of its class and has all its weights; the library at most warns.
 
     Raises:
@@ -132,7 +219,7 @@ def _check_networks(pipe: HunyuanPortraitPipeline, folder: Path) -> None:
             if not missing:
                 continue
             reason = f"{folder / name} lacks {len(missing)} weights, {missing[0]} first"
-        raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); convert it again.")
+        raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); {if_damaged}.")
 
 
 def _make_tiny(dtype: torch.dtype) -> HunyuanPortraitPipeline:

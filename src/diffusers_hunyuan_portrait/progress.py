@@ -4,7 +4,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told how far a stage has come: `stage` is "detect", "encode", "denoise", "decode" or "convert"."""
+    """Told how far a stage has come.
+
+    `stage` is "detect", "encode", "denoise" or "decode", or, counted in bytes, "download", "check" or "convert".
+    """
 
     def __call__(self, stage: str, done: int, total: int) -> None: ...
 

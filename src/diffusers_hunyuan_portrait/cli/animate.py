@@ -9,9 +9,19 @@ import typer
 from ..animation import animate as run_animation
 from ..errors import UserError
 from ..face import load_detector
-from ..loading import MODEL_VARIABLE, TINY, choose_device, choose_dtype, load_pipeline
+from ..hub.consent import ACCEPT_VARIABLE
+from ..loading import (
+    DEFAULT_MODEL,
+    MODEL_VARIABLE,
+    TINY,
+    check_offload,
+    check_settings,
+    choose_device,
+    choose_dtype,
+    load_pipeline,
+)
 from ..media import check_output, open_frames, read_image
-from .display import StageProgress, console
+from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
 
 
 def parse_scale(text: str, option: str) -> float | tuple[float, float]:
@@ -37,9 +47,16 @@ def animate(
         str,
         typer.Option(
             envvar=MODEL_VARIABLE,
-            help=f"A folder written by `convert`, or `{TINY}` to try the installation.",
+            help="A repository on the Hub (owner/name or owner/name@revision), fetched and converted at its first "
+            f"run; a folder written by `convert`; or `{TINY}` to try the installation.",
         ),
-    ],
+    ] = DEFAULT_MODEL,
+    accept_licences: Annotated[
+        bool,
+        typer.Option(
+            "--accept-licences", help=f"Accept the model's licences unasked, as {ACCEPT_VARIABLE}=1 does."
+        ),
+    ] = False,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Makes the run repeatable.", show_default="random")
@@ -77,16 +94,35 @@ def animate(
     ] = "none",
 ) -> None:
     """Animate PORTRAIT with the face in DRIVING."""
-    # Before the model is loaded, which takes long: a file that cannot be used is told at once.
+    # Before the model is fetched or loaded, which takes long: what cannot be used is told at once.
     check_output(output, inputs=(portrait, driving))
     scales = {
         "appearance_guidance_scale": parse_scale(appearance_guidance_scale, "--appearance-guidance-scale"),
         "motion_guidance_scale": parse_scale(motion_guidance_scale, "--motion-guidance-scale"),
     }
+    settings = {
+        "num_inference_steps": steps,
+        "window_size": window_size,
+        "window_overlap": window_overlap,
+        "window_shift": window_shift,
+        "strength": strength,
+        **scales,
+    }
+    check_settings(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     picture, clip = read_image(portrait), open_frames(driving)
     chosen_device = choose_device(device)
+    chosen_dtype = choose_dtype(dtype, chosen_device)
+    check_offload(offload, chosen_device)
     finder = load_detector(detector, device=chosen_device, path=detector_path)
-    pipe = load_pipeline(model, chosen_device, choose_dtype(dtype, chosen_device), offload)
+    with StageProgress() as progress:
+        pipe = load_pipeline(
+            model,
+            chosen_device,
+            chosen_dtype,
+            offload,
+            accept_licences=accept_licences or (ask_to_accept if is_on_terminal() else False),
+            on_progress=in_megabytes(progress),
+        )
     seed = torch.seed() % 2**32 if seed is None else seed
     console.print(f"Faces by {finder.name}, on {chosen_device} in {pipe.unet.dtype}, seed {seed}.")
     with StageProgress() as progress:
@@ -101,12 +137,7 @@ def animate(
             crop_only=crop_only,
             decode_chunk_size=decode_chunk_size,
             on_progress=progress,
-            num_inference_steps=steps,
             generator=torch.Generator("cpu").manual_seed(seed),
-            window_size=window_size,
-            window_overlap=window_overlap,
-            window_shift=window_shift,
-            strength=strength,
-            **scales,
+            **settings,
         )
     console.print(f"Wrote {output}", soft_wrap=True, markup=False)

@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 
 import av
 import torch
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..face import DETECTORS, missing_for_detector, resolve_detector
-from ..loading import MODEL_VARIABLE, choose_device, choose_dtype
+from ..loading import DEFAULT_MODEL, MODEL_VARIABLE, TINY, choose_device, choose_dtype, find_prepared
 
 
 def doctor() -> None:
@@ -30,6 +31,8 @@ def doctor() -> None:
     )
     console = Console(highlight=False)
     console.print(table)
+    model = _named_model()
+    console.print(f"model  {model} ({_find_model(model) or 'not here yet'})", soft_wrap=True, markup=False)
 
     missing = _missing()
     console.print("\nMissing:" if missing else "\nNothing is missing.")
@@ -46,9 +49,11 @@ def _missing() -> list[str]:
         sentences.append("The portrait's identity needs onnxruntime; install it with `pip install onnxruntime`.")
     if not _version("accelerate"):
         sentences.append("Offload needs accelerate; install it with `pip install accelerate`.")
-    if not os.environ.get(MODEL_VARIABLE):
+    model = _named_model()
+    if _find_model(model) is None:
         sentences.append(
-            f"No model is named by {MODEL_VARIABLE}; give `animate` one by --model, as `convert` writes it."
+            f"The model {model} is not here yet; `animate` fetches it at its first run, or takes another by --model "
+            f"or {MODEL_VARIABLE}."
         )
     return [sentence for sentence in sentences if sentence]
 
@@ -58,6 +63,18 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _named_model() -> str:
+    """The model that `animate` takes where it is given none."""
+    return os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+
+
+def _find_model(model: str) -> str | None:
+    """Where a model is that `animate` need not fetch; `None` where it is not here."""
+    if model == TINY:
+        return "untrained, in this package"
+    return str(Path(model) if Path(model).exists() else find_prepared(model) or "") or None
 
 
 def _describe(device: torch.device) -> str:

@@ -26,7 +26,7 @@ app.command()(doctor)
 
 def run() -> None:
     """Runs the command line; what a user can put right is one sentence and exit code 2."""
-    show_log(logging.WARNING)
+    show_log(logging.INFO)
     # A service stops a job so; by default Python would end at once, and leave what was half written.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
