@@ -52,8 +52,8 @@ def _missing() -> list[str]:
     model = _named_model()
     if _find_model(model) is None:
         sentences.append(
-            f"The model {model} is not here yet; `animate` fetches it at its first run, or takes another by --model "
-            f"or {MODEL_VARIABLE}."
+            f"The model {model} is not here yet; `animate` fetches it at its first run, or takes another by "
+            f"--model or {MODEL_VARIABLE}."
         )
     return [sentence for sentence in sentences if sentence]
 
@@ -74,7 +74,10 @@ def _find_model(model: str) -> str | None:
     """Where a model is that `animate` need not fetch; `None` where it is not here."""
     if model == TINY:
         return "untrained, in this package"
-    return str(Path(model) if Path(model).exists() else find_prepared(model) or "") or None
+    if Path(model).exists():
+        return "a folder"
+    prepared = find_prepared(model)
+    return None if prepared is None else f"ready in {prepared}"
 
 
 def _describe(device: torch.device) -> str:

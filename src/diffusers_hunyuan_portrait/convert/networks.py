@@ -40,7 +40,7 @@ _DINO_NAMES = {
 }
 _DINO_CHECKED = "img_size"  # of the stored positions
 _DINO_IGNORED = "init_values"  # what training started its layer scales from
-_ENTRIES = ("unet", "vae", "pose_guider", "dino", "image_proj", "motion_refiner", "scheduler")
+ENTRIES = ("unet", "vae", "pose_guider", "dino", "image_proj", "motion_refiner", "scheduler")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def check_config(config: Any) -> Config:
         UserError: it does not.
     """
     if not isinstance(config, Mapping):
-        raise UserError(f"`config` is a {type(config).__name__}; it must be a dict of {', '.join(_ENTRIES)}.")
+        raise UserError(f"`config` is a {type(config).__name__}; it must be a dict of {', '.join(ENTRIES)}.")
     known = {
         "unet": _settings(HunyuanPortraitUNet),
         "vae": _settings(AutoencoderKLTemporalDecoder),
@@ -78,7 +78,7 @@ def check_config(config: Any) -> Config:
         "image_proj": {"in_features", "out_features"},
         "motion_refiner": set(_REFINER_NAMES),
     }
-    _check_names("`config`", config, set(_ENTRIES))
+    _check_names("`config`", config, set(ENTRIES))
     for entry, sizes in config.items():
         if not isinstance(sizes, Mapping):
             raise UserError(f"`config` has a {type(sizes).__name__} under {entry!r}; it must be a dict of sizes.")

@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     DisabledRepoError,
-    EntryNotFoundError,
     FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
@@ -19,6 +18,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -71,11 +71,13 @@ def explain(error: BaseException, repository: str) -> str | None:
             f"{LOG_IN} with an account that may see it."
         )
     if isinstance(error, RevisionNotFoundError):
-        return f"{repository} has no revision of that name; {page}/tree/main shows its branches and tags."
+        revision = _asked(error, "/revision/", "/resolve/").partition("/")[0]
+        return f"{repository} has no revision {revision}; {page}/tree/main shows its branches and tags."
     if isinstance(error, DisabledRepoError):
         return f"{repository} has been disabled on the Hub; {page} may say why."
-    if isinstance(error, EntryNotFoundError):
-        return f"{repository} has no file {_asked_file(error)}; {page}/tree/main shows what it has."
+    if isinstance(error, RemoteEntryNotFoundError):
+        file = _asked(error, "/resolve/").partition("/")[2]
+        return f"{repository} has no file {file}; {page}/tree/main shows what it has."
     if isinstance(error, LocalTokenNotFoundError):
         return f"A token is needed for {repository}; {LOG_IN}."
     if isinstance(error, HfHubHTTPError):
@@ -141,12 +143,10 @@ def _explain_disk(error: OSError) -> str | None:
     return None
 
 
-def _asked_file(error: EntryNotFoundError) -> str:
-    """The name of the file within its repository, from the address asked."""
-    if not isinstance(error, HfHubHTTPError):
-        return "of that name"
-    path = unquote(urlsplit(str(error.response.url)).path)
-    return path.partition("/resolve/")[2].partition("/")[2] or path
+def _asked(error: HfHubHTTPError, *places: str) -> str:
+    """What stands behind one of `places` in the address that was asked."""
+    path = urlsplit(str(error.response.url)).path
+    return unquote(next((path.partition(place)[2] for place in places if place in path), path))
 
 
 def _is_network_error(error: BaseException) -> bool:

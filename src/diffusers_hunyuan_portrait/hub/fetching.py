@@ -108,7 +108,9 @@ def list_files(repository: str, revision: str) -> dict[str, HubFile]:
     """
     try:
         with told_plainly(repository):
-            info = HfApi().model_info(repository, revision=revision, files_metadata=True)
+            info = HfApi().model_info(
+                repository, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
+            )
     except UserError as error:
         cached = list_cached(repository, revision) if is_unreachable(error.__cause__) else {}
         if not cached:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from diffusers.utils import logging
 from huggingface_hub import constants
@@ -16,6 +17,7 @@ from huggingface_hub.utils import WeakFileLock, validate_repo_id
 from ..convert import convert_checkpoint, read_config
 from ..convert.layout import PUBLISHED_FILES
 from ..convert.licences import ARCFACE, LICENCES, SVD, TENCENT
+from ..convert.networks import ENTRIES
 from ..errors import UserError
 from ..progress import Progress, no_progress
 from .consent import AcceptLicences, Notice, ensure_accepted
@@ -213,7 +215,7 @@ def _convert(name: HubName, wanted: _Wanted, on_progress: Progress | None) -> No
             wanted.originals[0].snapshot,
             folder,
             svd=wanted.svd[0].snapshot,
-            config=read_config(wanted.config.path) if wanted.config else None,
+            config=_read_sizes(wanted.config.path) if wanted.config else None,
             arcface=wanted.arcface.path,
             on_progress=on_progress,
         )
@@ -221,6 +223,12 @@ def _convert(name: HubName, wanted: _Wanted, on_progress: Progress | None) -> No
         if not is_full(error.__cause__):
             raise
         raise UserError(f"{error} Make room there and run again; what was fetched stays.") from error
+
+
+def _read_sizes(path: Path) -> dict[str, Any] | None:
+    """The sizes in a repository's config.json; `None` where it is some other program's."""
+    config = read_config(path)
+    return config if config.keys() & set(ENTRIES) else None
 
 
 @contextmanager
