@@ -1,7 +1,5 @@
 """The UNet: tokens, windows of any size, and what is left out because it cannot change the result."""
 
-import copy
-
 import pytest
 import torch
 from runs import distance
@@ -32,17 +30,6 @@ def inputs(batch: int = 2, frames: int = 3, height: int = 8, width: int = 8) -> 
 @pytest.fixture(scope="module")
 def unet(tiny_pipeline):
     return tiny_pipeline.unet
-
-
-def test_dict_and_tuple_outputs_are_alike(unet):
-    assert torch.equal(unet(**inputs()).sample, unet(**inputs(), return_dict=False)[0])
-
-
-def test_each_of_a_batch_is_as_alone(unet):
-    together = unet(**inputs()).sample
-    for entry in range(2):
-        alone = {name: x if x.ndim == 0 else x[entry : entry + 1] for name, x in inputs().items()}
-        assert distance(unet(**alone).sample, together[entry : entry + 1]) < ROUNDING
 
 
 def test_each_of_a_batch_may_have_its_own_time(unet):
@@ -160,10 +147,3 @@ def test_work_of_a_window():
     without, full = work
     assert full == pytest.approx(28.7, abs=0.05)
     assert without + full < 56.05
-
-
-def test_default_processors_can_be_set_again(unet):
-    changed = copy.deepcopy(unet)
-    expected = changed(**inputs()).sample
-    changed.set_default_attn_processor()
-    assert torch.equal(changed(**inputs()).sample, expected)

@@ -1,6 +1,7 @@
 """Face crops to motion tokens: expression, head pose, and their refinement by intensity and a memory bank."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -190,6 +191,15 @@ class MotionExtractor(ModelMixin, ConfigMixin):
         self.refiner = IntensityAwareRefiner(
             expression_dim, refined_dim, num_memories, intensity_embed_dim, width, num_blocks, num_heads
         )
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, low_cpu_mem_usage: bool | None = None, **kwargs: Any) -> Any:
+        """As diffusers does; `low_cpu_mem_usage` makes no difference.
+
+        diffusers keeps weights in float32 only where it is on, and would refuse a whole pipeline for the sake of
+        this network where it is off.
+        """
+        return super().from_pretrained(*args, **kwargs)
 
     def to(self, *args, **kwargs):
         """Moves the network; a change of its floating-point type is left out (see the class)."""

@@ -19,6 +19,10 @@ from ..errors import UserError
 from .attention import PortraitAttnProcessor, PortraitContext, PortraitTransformer
 
 
+# Sizes of blocks times branches of guidance, in a few sizes of pictures and windows.
+RECOMPILE_LIMIT = 128
+
+
 class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
     """Predicts v for a window of noisy latents, from image tokens, motion tokens and pose features.
 
@@ -54,6 +58,18 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
     def set_default_attn_processor(self) -> None:
         """Sets the processor that this network is made with on every attention."""
         self.set_attn_processor(PortraitAttnProcessor())
+
+    def compile_repeated_blocks(self, *args: Any, **kwargs: Any) -> None:
+        """Compiles the network's blocks as diffusers does, each kind once.
+
+        A kind is a class, its widths, and the tokens that a branch of guidance attends to. Of the published sizes
+        there are more than dynamo compiles of one class by default, beyond which it fails with `fullgraph=True` and
+        leaves blocks as they are without; its limit is raised for that.
+        """
+        from torch._dynamo import config
+
+        config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
+        super().compile_repeated_blocks(*args, **kwargs)
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Saves as diffusers does.
