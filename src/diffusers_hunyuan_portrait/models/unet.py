@@ -18,7 +18,6 @@ from torch import nn
 from ..errors import UserError
 from .attention import PortraitAttnProcessor, PortraitContext, PortraitTransformer
 
-
 # Sizes of blocks times branches of guidance, in a few sizes of pictures and windows.
 RECOMPILE_LIMIT = 128
 
@@ -62,9 +61,9 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
     def compile_repeated_blocks(self, *args: Any, **kwargs: Any) -> None:
         """Compiles the network's blocks as diffusers does, each kind once.
 
-        A kind is a class, its widths, and the tokens that a branch of guidance attends to. Of the published sizes
-        there are more than dynamo compiles of one class by default, beyond which it fails with `fullgraph=True` and
-        leaves blocks as they are without; its limit is raised for that.
+        A kind is a class, its widths, and the tokens that a branch of guidance attends to. At the published sizes
+        there are more than dynamo compiles of one class by default: beyond that it fails with `fullgraph=True`, and
+        without leaves the blocks as they are. So its limit is raised.
         """
         from torch._dynamo import config
 
