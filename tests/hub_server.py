@@ -7,6 +7,7 @@ Files are served without Xet headers, so the client downloads plainly. An upload
 import base64
 import hashlib
 import json
+import os
 import re
 import socket
 import threading
@@ -18,7 +19,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import pytest
 import yaml  # which huggingface_hub brings
+from huggingface_hub import constants
 
 CHUNK = 2**18
 WRONG = bytes(255 - value for value in range(256))  # a table for `bytes.translate`
@@ -178,6 +181,7 @@ class HubServer:
     def __init__(self) -> None:
         self.token, self.read_token = "hf_good", "hf_read"
         self.user, self.organisations = "tester", ["lab"]
+        self.closed: set[str] = set()  # of these, those in which the user may only read
         self.accepted: set[str] = set()
         self.repositories: dict[str, Repository] = {}
         self.requests: list[Request] = []
@@ -422,7 +426,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(401, NO_LOGIN)
         if self.given_token != self.hub.token:
             raise RefusedError(403, "You don't have the required permissions: this token can only read.")
-        if owner not in (self.hub.user, *self.hub.organisations):
+        if owner not in (self.hub.user, *self.hub.organisations) or owner in self.hub.closed:
             raise RefusedError(403, f'You don\'t have the rights to create a model under the namespace "{owner}"')
 
     def writable(self, repo: str) -> Repository:
@@ -557,7 +561,7 @@ class _Handler(BaseHTTPRequestHandler):
         for file in json.loads(self.read_body())["files"]:
             path, known = file["path"], files.get(file["path"])
             mode = "lfs" if path.endswith(LFS_SUFFIXES) or file["size"] >= LFS_SIZE else "regular"
-            oid = None if known is None else known.oid
+            oid = None if known is None else known.etag  # so the client sends nothing that is there
             answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
         self.send_json({"files": answers})
 
@@ -613,3 +617,23 @@ class _Handler(BaseHTTPRequestHandler):
             del files[path]
         else:
             raise RefusedError(400, f"No {operation} here")
+
+
+# -- Using it ------------------------------------------------------------------------------------------------
+
+
+def log_in(hub: HubServer, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Has this process's client use `hub` and nothing of this machine's user; for uploads and what is asked."""
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+
+
+def environment_of(hub: HubServer, home: Path) -> dict[str, str]:
+    """What a new process needs to use `hub` so."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    used = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_TOKEN": hub.token, "HF_HUB_DISABLE_XET": "1"}
+    return kept | used

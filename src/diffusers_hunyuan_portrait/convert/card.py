@@ -110,12 +110,13 @@ def _find_parts(folder: Path) -> list[Licence]:
 # -- The card ------------------------------------------------------------------------------------------------
 
 
-def write_card(folder: Path, name: str) -> None:
+def write_card(folder: Path, name: str, *, brings_code: bool = False) -> None:
     """Writes the model card of `folder`, whose other files are there.
 
     Args:
         folder: a converted model.
         name: what users call it: "owner/name" on the Hub, or a path.
+        brings_code: whether it is a bundle, which is used without this package.
     """
     has_licence = (folder / LICENCE_FILE).is_file()
     data = ModelCardData(
@@ -127,7 +128,8 @@ def write_card(folder: Path, name: str) -> None:
         pipeline_tag="image-to-video",
         tags=["hunyuan-portrait", "portrait-animation", "stable-video-diffusion"],
     )
-    sections = [_write_introduction(folder), _write_usage(folder, name), _write_licences(folder), _INTENDED_USE]
+    usage = _write_bundle_usage(folder, name) if brings_code else _write_usage(folder, name)
+    sections = [_write_introduction(folder), usage, _write_licences(folder), _INTENDED_USE]
     (folder / CARD).write_text(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
 
 
@@ -202,6 +204,47 @@ The video has the whole portrait with the animated square in it, and the driving
 `pipe(image="portrait.png", driving_video="driving.mp4").frames[0]` is the square alone, as PIL images.{half}"""
 
 
+def _write_bundle_usage(folder: Path, name: str) -> str:
+    variant = _find_variant(folder)
+    dtype = VARIANT_TYPES.get(variant or "", "float16")
+    options = f'dtype=dtype, variant="{variant}"' if variant else "dtype=dtype"
+    return f"""\
+## How to use it
+
+This repository brings its own code, so that diffusers, transformers and torch are enough:
+
+```sh
+pip install torch diffusers transformers accelerate
+```
+
+```python
+import torch
+from diffusers import DiffusionPipeline
+
+device, dtype = ("cuda", torch.{dtype}) if torch.cuda.is_available() else ("cpu", torch.float32)
+pipe = DiffusionPipeline.from_pretrained({json.dumps(name)}, trust_remote_code=True, {options}).to(device)
+frames = pipe(conditions=torch.load("conditions.pt")).frames[0]  # a list of PIL images
+```
+
+`trust_remote_code=True` has diffusers run `pipeline.py` and the file of code beside each network; read them first.
+They are written by `{DISTRIBUTION}`, under Apache-2.0.
+
+`conditions` is a dict of what a run needs of the portrait and the driving clip, with the fields of
+`PortraitConditions` in `pipeline.py`. Finding and following the faces takes that package:
+
+```sh
+pip install {DISTRIBUTION}
+```
+
+With it, the same `pipe` takes pictures and clips themselves, as in
+`pipe(image="portrait.png", driving_video="driving.mp4")`, or makes conditions of them, to be used anywhere:
+
+```python
+conditions = pipe.prepare_conditions("portrait.png", "driving.mp4")
+torch.save(vars(conditions), "conditions.pt")
+```"""
+
+
 def _write_licences(folder: Path) -> str:
     rows = []
     for part in _find_parts(folder):
@@ -241,7 +284,7 @@ agreed to it, or of nobody, such as drawn and generated faces.
 
 Pictures of people are personal. Not intended, and in many places against the law:
 
-- animating a person without their consent, or a child at all without their guardians',
+- animating a person without their consent, or a child without their guardians',
 - showing people as saying or doing what they did not, to deceive, defame, harass or defraud (deepfakes),
 - sexual content with real people,
 - passing as somebody before people or before systems that check identities,
@@ -251,6 +294,6 @@ Say that a result is generated wherever it is shown.
 
 ## Limitations
 
-Faces that are small, hidden or seen from the side are followed badly or not at all. The data that the model
-learnt from were not published; it may serve some ages, skins and faces worse than others. Hands, things before the
-face and the background behind a moving head are invented."""
+Faces that are small, hidden or seen from the side are followed badly or not at all. Some ages, skins and faces
+may be served worse than others; nobody has measured that here. Hands, things before the face and the background
+behind a moving head are invented."""
