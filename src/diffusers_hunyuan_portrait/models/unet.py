@@ -62,7 +62,7 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
         """Compiles the network's blocks as diffusers does, each kind once.
 
         A kind is a class, its widths, and the tokens that a branch of guidance attends to. At the published sizes
-        there are more than dynamo compiles of one class by default: beyond that it fails with `fullgraph=True`, and
+        there are more than dynamo compiles of one class by default: it then fails with `fullgraph=True`, and
         without leaves the blocks as they are. So its limit is raised.
         """
         from torch._dynamo import config
