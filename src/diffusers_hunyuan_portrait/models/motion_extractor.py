@@ -7,7 +7,7 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention_processor import Attention
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, is_accelerate_available
 from torch import nn
 from torch.nn.functional import layer_norm, relu, silu
 
@@ -166,7 +166,9 @@ class MotionExtractor(ModelMixin, ConfigMixin):
         refined_dim: channels that the refiner gives; motion tokens have six more, for the head pose.
     """
 
-    _keep_in_fp32_modules = ["expression_encoder", "head_pose_encoder", "refiner"]  # noqa: RUF012
+    _skip_layerwise_casting_patterns = ["expression_encoder", "head_pose_encoder", "refiner"]  # noqa: RUF012
+    # Without accelerate diffusers refuses to load what it is to keep in float32.
+    _keep_in_fp32_modules = _skip_layerwise_casting_patterns if is_accelerate_available() else None
 
     @register_to_config
     def __init__(
@@ -193,13 +195,20 @@ class MotionExtractor(ModelMixin, ConfigMixin):
         )
 
     @classmethod
-    def from_pretrained(cls, *args: Any, low_cpu_mem_usage: bool | None = None, **kwargs: Any) -> Any:
-        """As diffusers does; `low_cpu_mem_usage` makes no difference.
+    def from_pretrained(
+        cls,
+        *args: Any,
+        low_cpu_mem_usage: bool | None = None,
+        dtype: Any = None,
+        torch_dtype: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As diffusers does, in float32; `low_cpu_mem_usage`, `dtype` and `torch_dtype` make no difference.
 
-        diffusers keeps weights in float32 only where it is on, and would refuse a whole pipeline for the sake of
-        this network where it is off.
+        diffusers keeps weights in float32 only where the first is on, and would refuse a whole pipeline for the
+        sake of this network where it is off.
         """
-        return super().from_pretrained(*args, **kwargs)
+        return super().from_pretrained(*args, torch_dtype=torch.float32, **kwargs)
 
     def to(self, *args, **kwargs):
         """Moves the network; a change of its floating-point type is left out (see the class)."""
