@@ -236,7 +236,7 @@ class _File:
                 yield f"import {LIBRARY}.{inner} as {item.bound}"
             elif item.name:
                 full_name = f"{LIBRARY}.{target}".rstrip(".") if is_own else item.module
-                short_name = f"_{full_name.rpartition('.')[2]}"
+                short_name = f"_{full_name.rpartition('.')[2].lstrip('_')}"
                 yield f"import {full_name} as {short_name}"
                 yield f"{item.bound} = {short_name}.{item.name}"
             elif "." in item.module and item.bound == item.module.partition(".")[0]:

@@ -1,0 +1,154 @@
+"""`write_bundle`: a model with the code of its networks and pipeline, which loads without this package."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from ..bundled import PIPELINE_CLASS, module_of, name_own_code, name_package_code
+from ..convert.card import write_card
+from ..convert.output import check_disk, check_output, written_aside
+from ..errors import UserError
+from ..model_folder import (
+    LIBRARY,
+    NETWORKS,
+    PIPELINE_FILE,
+    copy_carried,
+    find_carried,
+    tidy_configs,
+    write_json,
+)
+from ..progress import Progress, no_progress
+from .flatten import flatten
+
+INDEX = "model_index.json"
+# The libraries that a bundle may count on, beside torch.
+LIBRARIES = ("diffusers", "transformers")
+# Of a component: pickles and code are left behind.
+COMPONENT_FILES = ("*.json", "*.safetensors")
+
+
+def write_bundle(
+    model: str | PathLike[str],
+    output: str | PathLike[str],
+    *,
+    name: str | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Writes `output`, a folder that diffusers and transformers alone load, by `trust_remote_code=True`.
+
+    It holds all that `model` does, in each type that it has its weights in, and the code of this version of the
+    package: one file for the pipeline and one for each network. `output` appears once it is whole.
+
+    Args:
+        model: folder of a converted or saved model.
+        output: folder to make; it must not exist, or be empty.
+        name: "owner/name" of the Hub repository that it is for, which its card speaks of.
+        on_progress: called as `("bundle", bytes done, bytes in all)`.
+
+    Returns:
+        `output`.
+
+    Raises:
+        UserError: `model` is not one, is incomplete or has components with code of others, or `output` cannot be
+            written.
+    """
+    source, output = Path(model), Path(output)
+    check_output(output)
+    index = read_index(source)
+    files = [file for component in _find_components(source, index) for file in _find_files(source / component)]
+    carried = [source / file for file in find_carried(source)]
+    total = sum(file.stat().st_size for file in [*files, *carried])
+    check_disk(output, total)
+    report, done = on_progress or no_progress, 0
+    with written_aside(output) as folder:
+        for file in files:
+            target = folder / file.relative_to(source)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, target)
+            done += file.stat().st_size
+            report("bundle", done, total)
+        copy_carried(source, folder)
+        write_code(folder)
+        write_json(folder / INDEX, name_own_code(index))
+        tidy_configs(folder)
+        write_card(folder, name or output.as_posix(), brings_code=True)
+        report("bundle", total, total)
+    return output
+
+
+def write_code(folder: Path) -> None:
+    """Writes the code of the pipeline and of each network into a model's folder, made from this package's."""
+    (folder / PIPELINE_FILE).write_text(flatten("pipeline", {"models": "ModelMixin"}), encoding="utf-8")
+    for name in NETWORKS:
+        (folder / name / f"{module_of(name)}.py").write_text(flatten(f"models.{name}"), encoding="utf-8")
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What a model's folder has, by component: the library and the class; a bundle's as this package names them.
+
+    Raises:
+        UserError: it is no folder of a model, or of another pipeline.
+    """
+    advice = "give a folder that `hunyuan-portrait convert` wrote"
+    if not folder.exists():
+        raise UserError(f"There is no model {folder}; {advice}.")
+    file = folder / INDEX
+    if not file.is_file():
+        raise UserError(f"{folder} is not a converted model: it has no {INDEX}; {advice}.")
+    try:
+        index = name_package_code(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{file} cannot be read ({error}); {advice}.") from error
+    if index.get("_class_name") != PIPELINE_CLASS:
+        raise UserError(f"{folder} holds a {index.get('_class_name')}, not a {PIPELINE_CLASS}; {advice}.")
+    return index
+
+
+def _find_components(folder: Path, index: Mapping[str, Any]) -> list[str]:
+    """The components that a model has.
+
+    Raises:
+        UserError: the code of one is neither in this package nor in diffusers or transformers, or it is missing.
+    """
+    components = {
+        name: entry for name, entry in index.items() if isinstance(entry, list | tuple) and entry[0] is not None
+    }
+    for name, (library, class_name) in components.items():
+        if library.partition(".")[0] not in ((LIBRARY,) if name in NETWORKS else LIBRARIES):
+            raise UserError(
+                f"A bundle cannot have the {name} of {folder}: it is a {class_name} of {library}, whose code is "
+                "somebody else's."
+            )
+    missing = [name for name in (*NETWORKS, "vae", "scheduler") if name not in components]
+    if missing:
+        raise UserError(f"The model in {folder} is incomplete: it has no {', '.join(missing)}; convert it again.")
+    return list(components)
+
+
+def _find_files(folder: Path) -> list[Path]:
+    """A component's config and weights.
+
+    Raises:
+        UserError: it has none, or not all.
+    """
+    files = [file for pattern in COMPONENT_FILES for file in sorted(folder.glob(pattern))]
+    weights = [file for file in files if file.suffix == ".safetensors"]
+    problem = None if weights or (folder / "scheduler_config.json").is_file() else f"{folder} has no weights"
+    for shards in folder.glob("*.index*.json"):
+        named = set(json.loads(shards.read_text(encoding="utf-8"))["weight_map"].values())
+        absent = sorted(named - {file.name for file in weights})
+        problem = f"{folder} lacks {', '.join(absent)}" if absent else problem
+    for file in weights:
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            problem = f"{file} cannot be read: {error}"
+    if problem:
+        raise UserError(f"The model in {folder.parent} is incomplete or damaged ({problem}); convert it again.")
+    return files
