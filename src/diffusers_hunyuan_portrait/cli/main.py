@@ -9,6 +9,7 @@ import typer
 
 from ..errors import UserError
 from .animate import animate
+from .bundle import bundle
 from .convert import convert
 from .display import show_error, show_log
 from .doctor import doctor
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(animate)
 app.command()(convert)
+app.command()(bundle)
 app.command()(doctor)
 
 
