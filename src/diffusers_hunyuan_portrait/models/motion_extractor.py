@@ -208,7 +208,7 @@ class MotionExtractor(ModelMixin, ConfigMixin):
         diffusers keeps weights in float32 only where the first is on, and would refuse a whole pipeline for the
         sake of this network where it is off.
         """
-        return super().from_pretrained(*args, torch_dtype=torch.float32, **kwargs)
+        return super().from_pretrained(*args, **kwargs)  # float32 where no type is asked for
 
     def to(self, *args, **kwargs):
         """Moves the network; a change of its floating-point type is left out (see the class)."""

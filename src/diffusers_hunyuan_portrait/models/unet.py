@@ -1,7 +1,6 @@
 """The denoising network: Stable Video Diffusion's UNet with motion attention and pose features."""
 
 import functools
-from os import PathLike
 from typing import Any
 
 import torch
@@ -70,7 +69,9 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
         config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
         super().compile_repeated_blocks(*args, **kwargs)
 
-    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+    # A pipeline reads from the signature what it may hand on: the variant, the size of pieces.
+    @functools.wraps(UNetSpatioTemporalConditionModel.save_pretrained)
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Saves as diffusers does.
 
         Raises:
@@ -81,7 +82,7 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
                 "The UNet cannot be saved with LoRA adapters in it; call `unload_lora_weights` first (and before "
                 "that `fuse_lora`, to keep what they do)."
             )
-        super().save_pretrained(save_directory, *args, **kwargs)
+        super().save_pretrained(*args, **kwargs)
 
     def forward(
         self,
