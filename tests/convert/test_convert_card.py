@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from diffusers_hunyuan_portrait.convert.card import carry_licences, find_licences, rename_model, write_card
+from diffusers_hunyuan_portrait.convert.card import carry_licences, find_licences, update_card, write_card
 
 
 def fill(folder: Path, **files: str) -> Path:
@@ -64,6 +64,19 @@ def test_without_tencents_licence_the_card_says_so_and_links_it(originals, tmp_p
     assert not (tmp_path / "model" / "LICENSE").exists()
     whole = make_folder(originals, tmp_path / "whole")
     assert "must be added" not in whole
+
+
+def test_a_licence_added_later_is_linked_once_the_card_is_updated(originals, tmp_path):
+    _, svd = originals
+    folder = tmp_path / "model"
+    make_folder(([fill(tmp_path / "bare")], svd), folder)
+    fill(folder, LICENSE="Tencent's terms\n")
+    update_card(folder, "lab/portraits")
+    card = (folder / "README.md").read_text()
+    assert "must be added" not in card
+    assert ModelCard.load(folder / "README.md").data.license_link == "LICENSE"
+    write_card(folder, "lab/portraits")
+    assert card == (folder / "README.md").read_text()
 
 
 # -- Licences ------------------------------------------------------------------------------------------------
@@ -140,7 +153,7 @@ def test_every_part_stands_in_the_table_with_a_licence_that_is_linked(originals,
 @pytest.mark.parametrize("name", ["lab/portraits", "out/my model", 'it\'s "mine"', r"C:\models\p", "größe"])
 def test_a_name_or_path_is_pasted_as_it_is(name, originals, tmp_path):
     make_folder(originals, tmp_path / "model", name="first, with 'quotes'")
-    rename_model(tmp_path / "model", name)
+    update_card(tmp_path / "model", name)
     renamed = (tmp_path / "model" / "README.md").read_text()
     assert renamed == make_folder(originals, tmp_path / "other", name=name)
     (code,) = re.findall(r"```python\n(.*?)```", renamed, re.DOTALL)

@@ -201,22 +201,22 @@ def test_only_models_are_published(hub, tmp_path):
 # -- Where it breaks off -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["cut", "refused"])
-def test_an_upload_that_broke_off_goes_on(fault, hub, model, monkeypatch):
+@pytest.mark.parametrize(("fault", "private"), [("cut", False), ("refused", True)])
+def test_an_upload_that_broke_off_goes_on(fault, private, hub, model, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the client's own attempts
     if fault == "cut":
         hub.cut(NAME, None, after=10**6, method="PUT", skip=1, times=10)
     else:
         hub.fail(NAME, None, status=403, method="PUT", skip=1)
     with pytest.raises(UserError) as caught:
-        publish(model, NAME)
-    said = str(caught.value)
+        publish(model, NAME, private=private)
+    said, command = str(caught.value), f"hf upload {NAME} {model}" + (" --private" if private else "")
     assert "\n" not in said
-    assert said.endswith(f"{model} is kept: run the same again to go on, or `hf upload {NAME} {model}`.")
+    assert said.endswith(f"{model} is kept: run the same again to go on, or `{command}`.")
     assert list(hub.files(NAME)) == [".gitattributes"]  # nothing half is seen
     hub.faults.clear()
     hub.requests.clear()
-    publish(model, NAME)
+    publish(model, NAME, private=private)
     assert sent(hub) == [200]  # the one that was missing
     assert hub.files(NAME).items() >= contents(model).items()
 

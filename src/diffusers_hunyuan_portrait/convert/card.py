@@ -133,11 +133,17 @@ def write_card(folder: Path, name: str, *, brings_code: bool = False) -> None:
     (folder / CARD).write_text(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-def rename_model(folder: Path, name: str) -> None:
-    """Has the card of `folder` call the model `name`, in what users paste; the rest stays as it is."""
+def update_card(folder: Path, name: str) -> None:
+    """Has the card of `folder` call the model `name` in what users paste, and link a licence added since.
+
+    The rest stays as it is, and may have been written by others.
+    """
     card = _read(folder / CARD)
     card = _NAME_IN_PYTHON.sub(lambda _: json.dumps(name), card)
     card = _NAME_IN_COMMAND.sub(lambda _: shlex.quote(name), card)
+    if (folder / LICENCE_FILE).is_file():
+        card = card.replace(_MISSING_LICENCE, "")
+        card = card.replace(f"license_link: {TENCENT.link}\n", f"license_link: {LICENCE_FILE}\n", 1)
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
@@ -255,14 +261,7 @@ def _write_licences(folder: Path) -> str:
             f"| [{part.name}]({part.link}) | {part.terms} | {links} |"
         )
     table = "\n".join(rows)
-    missing = (
-        ""
-        if (folder / LICENCE_FILE).is_file()
-        else f"""
-
-**Before this is published, Tencent's licence must be added to it as `{LICENCE_FILE}`:** it was not beside the
-originals when they were converted. It is at {TENCENT.link}."""
-    )
+    missing = "" if (folder / LICENCE_FILE).is_file() else _MISSING_LICENCE
     return f"""\
 ## Licences
 
@@ -273,6 +272,11 @@ non-commercial use alone. Whoever passes it on passes these terms on, with [{NOT
 |---|---|---|---|
 {table}{missing}"""
 
+
+_MISSING_LICENCE = f"""
+
+**Before this is published, Tencent's licence must be added to it as `{LICENCE_FILE}`:** it was not beside the
+originals when they were converted. It is at {TENCENT.link}."""
 
 _INTENDED_USE = """\
 ## Intended use

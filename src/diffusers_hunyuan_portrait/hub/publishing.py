@@ -11,7 +11,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ..convert.card import LICENCE_FILE, rename_model, write_card
+from ..convert.card import LICENCE_FILE, update_card, write_card
 from ..convert.licences import TENCENT
 from ..errors import UserError
 from ..model_folder import CARD
@@ -95,9 +95,9 @@ def publish(
     folder = Path(folder)
     read_index(folder)
     name = check_publishing(name, private=private, token=token)
-    with _going_on_is_told(folder, name):
+    with _going_on_is_told(folder, name, private):
         if (folder / CARD).is_file():
-            rename_model(folder, name)
+            update_card(folder, name)
         else:
             write_card(folder, name)
         if not (folder / LICENCE_FILE).is_file():
@@ -164,13 +164,14 @@ def _is_weights(file: str) -> bool:
 
 
 @contextmanager
-def _going_on_is_told(folder: Path, name: str) -> Iterator[None]:
+def _going_on_is_told(folder: Path, name: str, private: bool) -> Iterator[None]:
     """Says how to go on where the upload breaks off.
 
     Raises:
         UserError: it did.
     """
-    advice = f"{folder} is kept: run the same again to go on, or `hf upload {name} {shlex.quote(str(folder))}`."
+    command = f"hf upload {name} {shlex.quote(str(folder))}{' --private' if private else ''}"
+    advice = f"{folder} is kept: run the same again to go on, or `{command}`."
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
