@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from diffusers.utils import logging
@@ -25,6 +26,8 @@ TINY = "tiny"
 DEFAULT_MODEL = PUBLISHED
 ADVICE = f"give a folder that `hunyuan-portrait convert` wrote, or a repository on the Hub, as {DEFAULT_MODEL}"
 MODEL_VARIABLE = "HUNYUAN_PORTRAIT_MODEL"  # in the environment: the model, where none is given
+# diffusers 0.38 passes over the new name, and later ones warn of the old.
+DTYPE_ARGUMENT = "torch_dtype" if diffusers.__version__.startswith("0.38.") else "dtype"
 OFFLOADS = ("none", "model", "sequential", "group")
 
 
@@ -186,7 +189,10 @@ def _load_folder(folder: Path, if_damaged: str, dtype: torch.dtype) -> HunyuanPo
     try:
         # Safetensors alone: where they are missing, the library would look for pickles.
         pipe = HunyuanPortraitPipeline.from_pretrained(
-            folder, dtype=dtype, variant=choose_variant(list_folder(folder), dtype), use_safetensors=True
+            folder,
+            variant=choose_variant(list_folder(folder), dtype),
+            use_safetensors=True,
+            **{DTYPE_ARGUMENT: dtype},
         )
     except (MemoryError, torch.OutOfMemoryError):
         raise

@@ -33,7 +33,7 @@ def choose_variant(names: Collection[str], dtype: torch.dtype) -> str | None:
     """
     found = _find_variants(names)
     wanted = VARIANTS.get(dtype)
-    if any(wanted in variants for variants in found.values()):
+    if wanted and any(wanted in variants for variants in found.values()):
         return wanted
     special = [variants for variants in found.values() if None not in variants]
     return min((variant for variants in special for variant in variants if variant), default=None)

@@ -71,12 +71,12 @@ def explain(error: BaseException, repository: str) -> str | None:
             f"{LOG_IN} with an account that may see it."
         )
     if isinstance(error, RevisionNotFoundError):
-        revision = _asked(error, "/revision/", "/resolve/").partition("/")[0]
+        revision = unquote(_asked(error, "/revision/", "/resolve/").partition("/")[0])
         return f"{repository} has no revision {revision}; {page}/tree/main shows its branches and tags."
     if isinstance(error, DisabledRepoError):
         return f"{repository} has been disabled on the Hub; {page} may say why."
     if isinstance(error, RemoteEntryNotFoundError):
-        file = _asked(error, "/resolve/").partition("/")[2]
+        file = unquote(_asked(error, "/resolve/").partition("/")[2])
         return f"{repository} has no file {file}; {page}/tree/main shows what it has."
     if isinstance(error, LocalTokenNotFoundError):
         return f"A token is needed for {repository}; {LOG_IN}."
@@ -146,7 +146,7 @@ def _explain_disk(error: OSError) -> str | None:
 def _asked(error: HfHubHTTPError, *places: str) -> str:
     """What stands behind one of `places` in the address that was asked."""
     path = urlsplit(str(error.response.url)).path
-    return unquote(next((path.partition(place)[2] for place in places if place in path), path))
+    return next((path.partition(place)[2] for place in places if place in path), path)
 
 
 def _is_network_error(error: BaseException) -> bool:
