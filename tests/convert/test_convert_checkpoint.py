@@ -124,7 +124,7 @@ def test_old_pickles_give_the_same(tiny_source, tiny_model_dir, convert, tmp_pat
     assert (convert(source) / file).read_bytes() == (tiny_model_dir / file).read_bytes()
 
 
-@pytest.mark.parametrize("size", ["1MB", " 1000 kb ", 10**6, "1000000"])
+@pytest.mark.parametrize("size", [" 1000 kb ", 10**6])
 def test_shards_hold_the_same_weights(size, tiny_model_dir, convert):
     folder = convert(max_shard_size=size) / "unet"
     index = json.loads((folder / (WEIGHTS + ".index.json")).read_text())
