@@ -5,6 +5,7 @@ from diffusers import ModelMixin
 
 from .conditions import PortraitConditions
 from .convert import convert_checkpoint
+from .loading import load_pipeline
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .pipeline import HunyuanPortraitPipeline
 from .registration import register_with_diffusers
@@ -18,6 +19,7 @@ __all__ = [
     "PortraitConditions",
     "PoseGuider",
     "convert_checkpoint",
+    "load_pipeline",
 ]
 
 register_with_diffusers()

@@ -88,9 +88,9 @@ def check_settings(**settings: Any) -> None:
 
 
 def load_pipeline(
-    model: str | Path,
-    device: torch.device,
-    dtype: torch.dtype,
+    model: str | Path = DEFAULT_MODEL,
+    device: torch.device | str = "auto",
+    dtype: torch.dtype | str = "auto",
     offload: str = "none",
     *,
     accept_licences: AcceptLicences = False,
@@ -103,8 +103,9 @@ def load_pipeline(
             "owner/name" or "owner/name@revision"; or "tiny": the same networks at small sizes with untrained
             weights, whose pictures are noise, for checking an installation. A repository has a converted model, or
             the original checkpoints, which are fetched and converted once and found in the cache from then on.
-        device: what it runs on.
-        dtype: type of its weights, but of the motion extractor, which stays in float32.
+        device: what it runs on, or its name; "auto" takes the best there is.
+        dtype: type of its weights, but of the motion extractor, which stays in float32; or "auto", "fp16", "bf16"
+            or "fp32".
         offload: which weights are on the device: with "none" all of them, with "model" the network in use, with
             "group" and "sequential" the layer in use; on CUDA "group" fetches the next one meanwhile.
         accept_licences: whether the licences of the original checkpoints are accepted, or who is asked where they
@@ -115,6 +116,8 @@ def load_pipeline(
         UserError: it is not a model, or it is damaged or not to be had, or licences were not accepted, or the
             offload is unknown or needs a GPU.
     """
+    device = choose_device(device) if isinstance(device, str) else device
+    dtype = choose_dtype(dtype, device) if isinstance(dtype, str) else dtype
     check_offload(offload, device)
     if str(model) == TINY:
         pipe = _make_tiny(dtype)

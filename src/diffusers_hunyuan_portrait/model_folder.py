@@ -60,9 +60,9 @@ def copy_carried(source: Path, target: Path) -> None:
 def tidy_configs(folder: Path) -> None:
     """Takes out of the configs what should not be told, or cannot be read on the Hub.
 
-    That is where the model was loaded from, which diffusers notes there: so a model that is saved, loaded and saved
-    again is the same to the byte. And it is components that are not there: with an entry for `id_encoder` diffusers
-    would take the ONNX file for its weights, and fetch no safetensors of the other components either.
+    That is where the model was loaded from, which diffusers notes there: so a model that is saved, loaded and
+    saved again is the same to the byte. And it is components that are not there: with an entry for `id_encoder`
+    diffusers would take the ONNX file for its weights, and fetch no safetensors of the other components either.
     """
     for file in [folder / "model_index.json", *sorted(folder.glob("*/config.json"))]:
         config = json.loads(file.read_text(encoding="utf-8"))
