@@ -26,8 +26,6 @@ TINY = "tiny"
 DEFAULT_MODEL = PUBLISHED
 ADVICE = f"give a folder that `hunyuan-portrait convert` wrote, or a repository on the Hub, as {DEFAULT_MODEL}"
 MODEL_VARIABLE = "HUNYUAN_PORTRAIT_MODEL"  # in the environment: the model, where none is given
-# diffusers 0.38 passes over the new name, and later ones warn of the old.
-DTYPE_ARGUMENT = "torch_dtype" if diffusers.__version__.startswith("0.38.") else "dtype"
 OFFLOADS = ("none", "model", "sequential", "group")
 
 
@@ -195,7 +193,7 @@ def _load_folder(folder: Path, if_damaged: str, dtype: torch.dtype) -> HunyuanPo
             folder,
             variant=choose_variant(list_folder(folder), dtype),
             use_safetensors=True,
-            **{DTYPE_ARGUMENT: dtype},
+            dtype=dtype,
         )
     except (MemoryError, torch.OutOfMemoryError):
         raise
