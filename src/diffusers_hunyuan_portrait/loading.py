@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from diffusers.utils import logging
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
+from .bundled import name_package_code
 from .convert.checkpoint import DTYPES
 from .errors import UserError
 from .hub.consent import AcceptLicences
@@ -182,7 +182,7 @@ def _load_folder(folder: Path, if_damaged: str, dtype: torch.dtype) -> HunyuanPo
             )
         raise UserError(f"{folder} is not a converted model: it has no {INDEX}; {ADVICE}.")
     try:
-        class_name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+        class_name = name_package_code(json.loads(index.read_text(encoding="utf-8"))).get("_class_name")
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{index} cannot be read ({error}); {if_damaged}.") from error
     if class_name != HunyuanPortraitPipeline.__name__:
