@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from huggingface_hub import constants
 from runs import small_run
 from safetensors.torch import load_file, save_file
 
@@ -18,6 +19,8 @@ import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.cli.main import run
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.hub.bundle import write_bundle
+from diffusers_hunyuan_portrait.hub.originals import HubName
+from diffusers_hunyuan_portrait.loading import load_pipeline
 from diffusers_hunyuan_portrait.model_folder import NETWORKS
 
 CARRIED = {"id_encoder/arcface.onnx": b"stands in for the ID encoder", "licences/svd/LICENSE": b"A licence."}
@@ -148,6 +151,12 @@ def test_our_class_loads_it_as_a_model_and_runs_none_of_its_code(sabotaged, tiny
     assert all(saved[name][0] == "diffusers_hunyuan_portrait" for name in NETWORKS)
 
 
+def test_the_command_line_takes_it_for_a_model_too(sabotaged, tiny_pipeline):
+    pipe = load_pipeline(sabotaged, "cpu", "fp32")
+    assert type(pipe) is hp.HunyuanPortraitPipeline
+    assert torch.equal(small_run(pipe), small_run(tiny_pipeline))
+
+
 def test_a_variant_of_its_weights_is_read(sabotaged):
     pipe = hp.HunyuanPortraitPipeline.from_pretrained(sabotaged, variant="fp16", dtype=torch.float16)
     stored = load_file(sabotaged / VARIANT)
@@ -216,15 +225,37 @@ def test_what_is_not_all_ours_is_refused(change, reason, damaged, tmp_path):
         write_bundle(damaged, tmp_path / "bundle")
 
 
-def test_the_command_refuses_in_a_sentence(tmp_path, model, monkeypatch, capfd):
-    monkeypatch.setattr(
-        sys, "argv", ["hunyuan-portrait", "bundle", str(tmp_path / "nowhere"), str(tmp_path / "out")]
-    )
-    with pytest.raises(SystemExit) as leaving:
-        run()
-    said = " ".join(capfd.readouterr().err.split())
-    assert leaving.value.code == 2
-    assert said.startswith(f"Error: There is no model {tmp_path / 'nowhere'}")
+@pytest.fixture
+def command(monkeypatch, capfd):
+    """Runs the command in this process; gives the exit code and what it said, in one line."""
+
+    def call(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["hunyuan-portrait", "bundle", *map(str, words)])
+        try:
+            run()
+            code = 0
+        except SystemExit as leaving:
+            code = leaving.code or 0
+        return code, " ".join(capfd.readouterr().err.split())
+
+    return call
+
+
+def test_the_command_finds_what_was_converted_from_the_hub(model, bundle, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    prepared = HubName("someone/originals").folder
+    prepared.parent.mkdir(parents=True)
+    prepared.symlink_to(model)
+    code, said = command("someone/originals", tmp_path / "bundle", "--name", "someone/bundle")
+    assert code == 0, said
+    assert contents(tmp_path / "bundle") == contents(bundle)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "someone/never-converted"])
+def test_the_command_refuses_in_a_sentence(name, command, tmp_path):
+    code, said = command(name, tmp_path / "bundle")
+    assert code == 2
+    assert said.startswith(f"Error: There is no model {name}; give a folder that")
 
 
 def test_an_output_that_holds_something_is_left_alone(model, tmp_path):

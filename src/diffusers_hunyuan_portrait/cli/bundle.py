@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from ..hub.bundle import write_bundle
-from .display import StageProgress, console
+from ..loading import find_prepared
+from .display import StageProgress, console, in_megabytes
 
 
 def bundle(
-    model: Annotated[Path, typer.Argument(help="A folder written by `convert`.")],
+    model: Annotated[
+        str, typer.Argument(help="A folder written by `convert`, or a repository that `animate` has converted.")
+    ],
     output: Annotated[Path, typer.Argument(help="The folder to make.")],
     name: Annotated[
         str | None,
@@ -18,10 +21,7 @@ def bundle(
     ] = None,
 ) -> None:
     """Write MODEL with its code, for diffusers and transformers alone."""
+    folder = Path(model) if Path(model).exists() else find_prepared(model)
     with StageProgress() as progress:
-
-        def show_megabytes(stage: str, done: int, total: int) -> None:
-            progress(stage, done // 10**6, total // 10**6)
-
-        write_bundle(model, output, name=name, on_progress=show_megabytes)
+        write_bundle(folder or model, output, name=name, on_progress=in_megabytes(progress))
     console.print(f"Wrote {output}", soft_wrap=True, markup=False)

@@ -94,7 +94,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is no folder of a model, or of another pipeline.
     """
-    advice = "give a folder that `hunyuan-portrait convert` wrote"
+    advice = "give a folder that `hunyuan-portrait convert` wrote, or `hf download` fetched to a --local-dir"
     if not folder.exists():
         raise UserError(f"There is no model {folder}; {advice}.")
     file = folder / INDEX
