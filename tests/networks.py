@@ -1,5 +1,8 @@
 """The four networks of the tiny pipeline, and inputs for each."""
 
+import inspect
+
+import diffusers
 import torch
 from synthetic import normal, uniform, unit
 
@@ -44,6 +47,19 @@ def run(network, name: str, batch: int = 1, **changes) -> torch.Tensor:
     """The first of what the network gives for `inputs`, without gradients."""
     with torch.no_grad():
         return network(**inputs(name, batch, **changes), return_dict=False)[0]
+
+
+# The names that this version of diffusers takes a type by; the older one is deprecated where there are two.
+TYPE_ARGUMENTS = [
+    name
+    for name in ("torch_dtype", "dtype")
+    if f'kwargs.pop("{name}"' in inspect.getsource(diffusers.ModelMixin.from_pretrained)
+]
+
+
+def in_type(dtype) -> dict:
+    """The argument that loads in `dtype`."""
+    return {TYPE_ARGUMENTS[-1]: dtype}
 
 
 def let_the_cpu_offload(monkeypatch) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import inspect
 import logging
 import warnings
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import torch
 from diffusers.hooks import group_offloading
 from diffusers.training_utils import EMAModel
-from networks import NETWORKS, correlation, entry, inputs, let_the_cpu_offload, run
+from networks import NETWORKS, TYPE_ARGUMENTS, correlation, entry, inputs, let_the_cpu_offload, run
 from runs import distance
 
 # float32 sums in another order
@@ -47,12 +46,6 @@ def assert_same_weights(network, expected) -> None:
     weights, expected_weights = network.state_dict(), expected.state_dict()
     assert weights.keys() == expected_weights.keys()
     assert all(torch.equal(weights[key], expected_weights[key]) for key in weights)
-
-
-def dtype_arguments() -> list[str]:
-    """The names that this version of diffusers takes the type by; the older of them is deprecated later on."""
-    known = inspect.getsource(diffusers.ModelMixin.from_pretrained)
-    return [name for name in ("torch_dtype", "dtype") if f'kwargs.pop("{name}"' in known]
 
 
 # -- Saving and loading --------------------------------------------------------------------------------------
@@ -100,7 +93,7 @@ def test_auto_model_finds_the_class(name, network, tiny_model_dir):
     assert type(loaded) is type(network)
 
 
-@pytest.mark.parametrize("argument", dtype_arguments())
+@pytest.mark.parametrize("argument", TYPE_ARGUMENTS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_saved_and_loaded_in_half_precision(dtype, argument, name, network, tmp_path, tiny_model_dir):
     loaded = type(network).from_pretrained(tiny_model_dir / name, **{argument: dtype})
@@ -115,7 +108,7 @@ def test_saved_and_loaded_in_half_precision(dtype, argument, name, network, tmp_
     assert_same_weights(whole.to(dtype), loaded)
 
 
-@pytest.mark.skipif("dtype" not in dtype_arguments(), reason="this diffusers knows only `torch_dtype`")
+@pytest.mark.skipif("dtype" not in TYPE_ARGUMENTS, reason="this diffusers knows only `torch_dtype`")
 def test_dtype_is_taken_without_a_warning(name, network, tiny_model_dir, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     with warnings.catch_warnings():

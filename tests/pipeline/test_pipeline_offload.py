@@ -9,6 +9,7 @@ import accelerate
 import pytest
 import torch
 from diffusers.hooks import group_offloading
+from networks import in_type, let_the_cpu_offload
 from runs import distance, small_run
 from synthetic import uniform
 
@@ -19,7 +20,7 @@ NETWORKS = ["motion_extractor", "im_adapter", "pose_guider", "unet", "vae"]
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 def pipe(request, tiny_model_dir):
-    pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype=request.param)
+    pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type(request.param))
     yield pipe
     pipe.remove_all_hooks()
 
@@ -59,6 +60,7 @@ def test_sequential_offload(pipe, monkeypatch):
 @pytest.mark.parametrize("kind", ["block_level", "leaf_level"])
 def test_group_offload(kind, pipe, tmp_path, monkeypatch):
     """To disk, where weights come back as they were stored, as they do with streams on a GPU."""
+    let_the_cpu_offload(monkeypatch)
     expected = work(pipe)
     kept_on_disk = torch.empty_like
 
@@ -102,7 +104,7 @@ def test_model_offload(pipe):
 
 
 def test_encoding_in_float32_leaves_half_precision_weights_alone(tiny_model_dir):
-    half = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype=torch.float16)
+    half = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type(torch.float16))
     storage = {name: (weight.data_ptr(), weight.clone()) for name, weight in half.vae.named_parameters()}
     portrait = uniform("portrait", (1, 3, 64, 64)) * 2 - 1
     with torch.no_grad():
