@@ -190,6 +190,21 @@ def test_a_senseless_setting_is_refused(animate, options, words):
     refused(animate(*options), *words)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--steps", 0], "num_inference_steps"),
+        (["--height", 100], "multiples of 8"),
+        (["--decode-chunk-size", 0], "decode_chunk_size"),
+        (["--offload", "model"], "GPU"),
+        (["--dtype", "fp3"], "fp3"),
+        (["--detector", "eyes"], "eyes"),
+    ],
+)
+def test_a_senseless_setting_is_told_before_the_model_is_looked_for(animate, options, words):
+    refused(animate(*options, model="/nowhere"), words)
+
+
 def test_a_folder_that_is_no_model_is_refused(animate, tmp_path):
     refused(animate(model=tmp_path), "not a converted model", str(tmp_path))
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableVideoDiffusionPipeline"}')

@@ -6,9 +6,11 @@ from importlib import metadata
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 from diffusers_hunyuan_portrait.cli.animate import parse_scale
 from diffusers_hunyuan_portrait.errors import UserError
+from diffusers_hunyuan_portrait.hub.originals import HubName
 
 
 def test_doctor_says_what_would_be_used(command):
@@ -36,6 +38,20 @@ def test_what_is_there_is_not_named(command, monkeypatch, tmp_path):
     _, said = command("doctor")
     assert "LeonJoe13" not in said
     assert "HUNYUAN_PORTRAIT_MODEL" not in said
+
+
+def test_the_default_model_is_told_with_its_place_once_it_is_there(command, monkeypatch, tmp_path):
+    monkeypatch.delenv("HUNYUAN_PORTRAIT_MODEL", raising=False)
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path))
+    _, said = command("doctor")
+    assert "model tencent/HunyuanPortrait (not here yet)" in said
+    assert "`animate` fetches it at its first run" in said
+    folder = HubName.parse("tencent/HunyuanPortrait").folder
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").touch()
+    _, said = command("doctor")
+    assert f"model tencent/HunyuanPortrait (ready in {folder})" in said
+    assert "fetches" not in said
 
 
 def test_the_module_runs_as_the_installed_command_does():
