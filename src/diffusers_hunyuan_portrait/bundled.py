@@ -35,7 +35,11 @@ def name_package_code(index: Mapping[str, Any]) -> dict[str, Any]:
     """
     if index.get("_class_name") != [Path(PIPELINE_FILE).stem, PIPELINE_CLASS]:
         return dict(index)
-    named = {name: [LIBRARY, index[name][1]] for name in NETWORKS if index.get(name, [None])[0] == module_of(name)}
+    named = {}
+    for name in NETWORKS:
+        entry = index.get(name)
+        if isinstance(entry, list) and entry[:1] == [module_of(name)]:
+            named[name] = [LIBRARY, *entry[1:]]
     return {**index, **named, "_class_name": PIPELINE_CLASS}
 
 

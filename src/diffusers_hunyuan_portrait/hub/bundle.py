@@ -13,21 +13,19 @@ from ..bundled import PIPELINE_CLASS, module_of, name_own_code, name_package_cod
 from ..convert.card import write_card
 from ..convert.output import check_disk, check_output, written_aside
 from ..errors import UserError
-from ..model_folder import (
-    LIBRARY,
-    NETWORKS,
-    PIPELINE_FILE,
-    copy_carried,
-    find_carried,
-    tidy_configs,
-    write_json,
-)
+from ..model_folder import LIBRARY, PIPELINE_FILE, copy_carried, find_carried, tidy_configs, write_json
+from ..models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from ..progress import Progress, no_progress
 from .flatten import flatten
 
-INDEX = "model_index.json"
-# The libraries that a bundle may count on, beside torch.
-LIBRARIES = ("diffusers", "transformers")
+INDEX, SCHEDULER_CONFIG = "model_index.json", "scheduler_config.json"
+CLASSES = {
+    "im_adapter": IMAdapter,
+    "motion_extractor": MotionExtractor,
+    "pose_guider": PoseGuider,
+    "unet": HunyuanPortraitUNet,
+}
+LIBRARIES = ("diffusers", "transformers")  # that a bundle may count on, beside torch
 # Of a component: pickles and code are left behind.
 COMPONENT_FILES = ("*.json", "*.safetensors")
 
@@ -84,7 +82,7 @@ def write_bundle(
 def write_code(folder: Path) -> None:
     """Writes the code of the pipeline and of each network into a model's folder, made from this package's."""
     (folder / PIPELINE_FILE).write_text(flatten("pipeline", {"models": "ModelMixin"}), encoding="utf-8")
-    for name in NETWORKS:
+    for name in CLASSES:
         (folder / name / f"{module_of(name)}.py").write_text(flatten(f"models.{name}"), encoding="utf-8")
 
 
@@ -113,18 +111,19 @@ def _find_components(folder: Path, index: Mapping[str, Any]) -> list[str]:
     """The components that a model has.
 
     Raises:
-        UserError: the code of one is neither in this package nor in diffusers or transformers, or it is missing.
+        UserError: one is missing, or its code is in none of this package, diffusers and transformers.
     """
-    components = {
-        name: entry for name, entry in index.items() if isinstance(entry, list | tuple) and entry[0] is not None
-    }
+    entries = {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
+    components = {name: entry for name, entry in entries.items() if all(isinstance(part, str) for part in entry)}
     for name, (library, class_name) in components.items():
-        if library.partition(".")[0] not in ((LIBRARY,) if name in NETWORKS else LIBRARIES):
+        top = library.partition(".")[0]
+        is_ours = top == LIBRARY and class_name == CLASSES[name].__name__ if name in CLASSES else top in LIBRARIES
+        if not is_ours:
             raise UserError(
-                f"A bundle cannot have the {name} of {folder}: it is a {class_name} of {library}, whose code is "
-                "somebody else's."
+                f"The {name} of {folder} is a {class_name} of {library}, but a bundle can only have the networks "
+                f"of this package and parts of {' and '.join(LIBRARIES)}."
             )
-    missing = [name for name in (*NETWORKS, "vae", "scheduler") if name not in components]
+    missing = [name for name in (*CLASSES, "vae", "scheduler") if name not in components]
     if missing:
         raise UserError(f"The model in {folder} is incomplete: it has no {', '.join(missing)}; convert it again.")
     return list(components)
@@ -134,21 +133,30 @@ def _find_files(folder: Path) -> list[Path]:
     """A component's config and weights.
 
     Raises:
-        UserError: it has none, or not all.
+        UserError: some are missing or damaged.
     """
     files = [file for pattern in COMPONENT_FILES for file in sorted(folder.glob(pattern))]
-    weights = [file for file in files if file.suffix == ".safetensors"]
-    problem = None if weights or (folder / "scheduler_config.json").is_file() else f"{folder} has no weights"
-    for shards in folder.glob("*.index*.json"):
-        named = set(json.loads(shards.read_text(encoding="utf-8"))["weight_map"].values())
-        absent = sorted(named - {file.name for file in weights})
-        problem = f"{folder} lacks {', '.join(absent)}" if absent else problem
-    for file in weights:
-        try:
-            with safe_open(file, "pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            problem = f"{file} cannot be read: {error}"
-    if problem:
-        raise UserError(f"The model in {folder.parent} is incomplete or damaged ({problem}); convert it again.")
+    try:
+        _check_files(folder, {file.name: file for file in files})
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"The model in {folder.parent} is incomplete or damaged ({folder.name}: {error}); convert it again."
+        ) from error
     return files
+
+
+def _check_files(folder: Path, files: Mapping[str, Path]) -> None:
+    """Raises an error of any kind where one of the files is missing, or is not what its name says."""
+    is_network = SCHEDULER_CONFIG not in files
+    if is_network and "config.json" not in files:
+        raise FileNotFoundError("it has no config.json")
+    if is_network and not any(name.endswith(".safetensors") for name in files):
+        raise FileNotFoundError("it has no weights in safetensors")
+    for name, file in files.items():
+        if name.endswith(".safetensors"):
+            with safe_open(file, "pt"):  # which sees whether it is cut short
+                pass
+        content = json.loads(file.read_text(encoding="utf-8")) if name.endswith(".json") else {}
+        missing = sorted(set(content.get("weight_map", {}).values()) - files.keys())
+        if missing:
+            raise FileNotFoundError(f"{', '.join(missing)} of {name} missing")
