@@ -104,6 +104,7 @@ def test_the_command_writes_the_same_bytes_in_another_process(model, bundle, tmp
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert "Copying (MB)" in done.stderr
     assert f"Wrote {tmp_path / 'bundle'}" in done.stderr
     assert contents(tmp_path / "bundle") == contents(bundle)
 

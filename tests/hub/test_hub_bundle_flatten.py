@@ -127,6 +127,13 @@ def test_what_two_modules_say_in_the_same_words_is_said_once(package):
     assert run(text)["logger"].name == "alone"
 
 
+def test_imports_that_nothing_uses_are_left_out(package):
+    package({"top": "import json\nimport math\nfrom os import path, sep\n\nPI = math.pi\nWHERE = path\n"})
+    text = flatten("top")
+    assert "import math\nfrom os import path\n" in text
+    assert not {"json", "sep"} & run(text).keys()
+
+
 def test_an_import_inside_a_function_is_of_the_whole_package(package):
     package(
         {

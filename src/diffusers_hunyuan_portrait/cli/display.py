@@ -31,6 +31,7 @@ STAGES = {
     "download": "Fetching (MB)",
     "check": "Checking (MB)",
     "convert": "Converting (MB)",
+    "bundle": "Copying (MB)",
 }
 
 

@@ -85,7 +85,7 @@ def _write_notice(folder: Path) -> str:
     parts = "\n".join(
         f"- {part.part}: {part.repository}; {part.name}, {part.link}" for part in _find_parts(folder)
     )
-    return f"HunyuanPortrait, converted for diffusers\n\n{_CHANGES.format(program=_program())}\n\n{parts}"
+    return f"HunyuanPortrait, converted for diffusers\n\n{_CHANGES.format(program=name_program())}\n\n{parts}"
 
 
 _CHANGES = """\
@@ -95,7 +95,8 @@ position embeddings are interpolated to the size of picture in use, and the numb
 was trained further. They were made from:"""
 
 
-def _program() -> str:
+def name_program() -> str:
+    """This package and its version, as what it writes says."""
     try:
         return f"{DISTRIBUTION} {metadata.version(DISTRIBUTION)}"
     except metadata.PackageNotFoundError:  # run from a clone, without being installed
@@ -156,7 +157,7 @@ def _find_variant(folder: Path) -> str | None:
 
 
 def _write_introduction(folder: Path) -> str:
-    changes = _CHANGES.format(program=_program()).partition(" They were made from:")[0].replace("\n", " ")
+    changes = _CHANGES.format(program=name_program()).partition(" They were made from:")[0].replace("\n", " ")
     identity = (
         ""
         if (folder / ID_MODEL).is_file()

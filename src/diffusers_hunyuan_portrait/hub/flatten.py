@@ -6,15 +6,14 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from ..convert.card import name_program
 from ..model_folder import LIBRARY
 
 PACKAGE = Path(__file__).parents[1]
-DISTRIBUTION = "diffusers-hunyuan-portrait"
 LINE_LENGTH = 115
 
 NOTICE = """\
@@ -22,7 +21,7 @@ NOTICE = """\
 # Copyright the diffusers-hunyuan-portrait authors. Licensed under the Apache License, Version 2.0:
 # https://www.apache.org/licenses/LICENSE-2.0
 #
-# Made by `hunyuan-portrait bundle` of {distribution} {version} out of these modules of it:
+# Made by `hunyuan-portrait bundle` of {program} out of these modules of it:
 {files}
 """
 
@@ -202,7 +201,7 @@ class _File:
         imports = _write_imports(item for item in self.imports if item.bound in words)
         names = ", ".join(sorted(module.file for module in self.modules.values()))
         files = textwrap.fill(f"{names}.", LINE_LENGTH, initial_indent="# ", subsequent_indent="# ")
-        head = NOTICE.format(distribution=DISTRIBUTION, version=version(DISTRIBUTION), files=files)
+        head = NOTICE.format(program=name_program(), files=files)
         return "\n\n\n".join([f'{head}"""{root.docstring}"""\n\n{imports}', *sections]) + "\n"
 
     def _write_body(self, module: _Module) -> str:
