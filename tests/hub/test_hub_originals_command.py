@@ -146,7 +146,7 @@ def test_stopped_in_the_middle_it_goes_on_from_there(hub, home, originals, start
     fetched = hub.file_bytes()
     assert fetched == sum(map(size_of, originals.values())) + 1000
     load_pipeline(PUBLISHED, torch.device("cpu"), torch.float32)
-    assert "0 MB to fetch. Its licences were accepted on 20" in notes[0]
+    assert "nothing more to fetch. Its licences were accepted on 20" in notes[0]
     assert hub.file_bytes() == fetched
 
 

@@ -8,6 +8,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from hub_server import Blob
 from huggingface_hub import constants, hf_hub_download, scan_cache_dir
 
 from diffusers_hunyuan_portrait.errors import UserError
@@ -198,6 +199,11 @@ def test_a_server_that_is_no_hub_is_told(client):
         client(endpoint=f"http://127.0.0.1:{server.server_port}")
         assert "does not answer as a Hub does" in refusal()
         server.shutdown()
+
+
+def test_a_name_that_leads_out_of_the_cache_is_refused(monkeypatch):
+    monkeypatch.setattr(Blob, "oid", "../../elsewhere")
+    assert "by no hash; check HF_ENDPOINT" in refusal()
 
 
 def test_offline_the_cache_is_all_there_is(hub, client):

@@ -1,11 +1,15 @@
 """A repository with originals becomes a model in the cache, once; a converted one is fetched as it is."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import torch
+from huggingface_hub.utils import WeakFileLock
 from original_files import add_originals, size_of
 from runs import small_run
 from safetensors import SafetensorError
@@ -131,6 +135,18 @@ def test_whatever_stops_it_the_next_run_goes_on(hub, client, originals, monkeypa
     assert hub.file_bytes() == total
 
 
+def test_whoever_waits_for_another_can_be_stopped(hub, originals, notes):
+    add_originals(hub, originals)
+    lock = HubName(PUBLISHED).folder.with_suffix(".lock")
+    lock.parent.mkdir(parents=True)
+    with WeakFileLock(lock):
+        Timer(1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            load(PUBLISHED, accept_licences=True)
+    assert notes[0] == f"Another process is preparing {PUBLISHED}; waiting for it."
+    assert hub.file_bytes() == 0
+
+
 def raising(error: BaseException):
     def fail(*words, **options):
         raise error
@@ -192,7 +208,9 @@ def test_another_programs_config_is_passed_over(tmp_path):
     assert room._read_sizes(tmp_path / "config.json") == {"unet": {}}
 
 
-@pytest.mark.parametrize("model", ["portrait", "a/b/c", "a/b@", "a/b@../x y", "/nowhere/model", "a b/c", "a--b/c"])
+@pytest.mark.parametrize(
+    "model", ["portrait", "a/b/c", "a/b@", "a/b@../../x", "a/b@x y", "/nowhere/model", "a b/c", "a--b/c"]
+)
 def test_what_is_neither_folder_nor_name_is_told(model, hub):
     said = refusal(model)
     assert f"There is no model {model};" in said

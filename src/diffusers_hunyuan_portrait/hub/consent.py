@@ -33,11 +33,14 @@ class Notice:
     disk_bytes: int  # what is there, what is missing and what is made of it, together
     folder: Path  # where the converted model will be
 
+    @property
+    def missing(self) -> str:
+        return format_size(self.fetch_bytes) if self.fetch_bytes else "nothing more"
+
     def __str__(self) -> str:
-        fetch = format_size(self.fetch_bytes) if self.fetch_bytes else "nothing more"
         lines = [
             f"{self.model} holds original checkpoints, which are converted once, for this and all later runs:",
-            f"{fetch} to fetch and {format_size(self.disk_bytes)} of disk in all, for",
+            f"{self.missing} to fetch and {format_size(self.disk_bytes)} of disk in all, for",
             f"- the originals in {constants.HF_HUB_CACHE}",
             f"- the converted model in {self.folder}",
             "",
@@ -70,7 +73,7 @@ def ensure_accepted(notice: Notice, accept_licences: AcceptLicences, record: Pat
     known = accepted.get(notice.repository)
     if isinstance(known, dict) and known.get("licences") == licences:
         logger.info(
-            f"Preparing {notice.model}: {format_size(notice.fetch_bytes)} to fetch. Its licences were accepted on "
+            f"Preparing {notice.model}: {notice.missing} to fetch. Its licences were accepted on "
             f"{known.get('accepted_at')}."
         )
         return

@@ -23,7 +23,7 @@ from .failures import is_unreachable, told_plainly
 logger = logging.get_logger(__name__)
 
 DISTRIBUTION = "diffusers-hunyuan-portrait"
-COMMIT = re.compile("[0-9a-f]{40}")
+COMMIT, DIGEST = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 READ_SIZE = 2**22  # bytes hashed at a time
 DISK_MARGIN = 2**26  # bytes for what is small, and the file system
 ATTEMPTS = 2  # where a file arrives damaged
@@ -122,6 +122,10 @@ def list_files(repository: str, revision: str) -> dict[str, HubFile]:
         size, digest = sibling.size, sibling.blob_id
         if sibling.lfs is not None:
             size, digest = sibling.lfs.size, sibling.lfs.sha256
+        if not DIGEST.fullmatch(digest or ""):  # a path is made of it
+            raise UserError(
+                f"{constants.ENDPOINT} names {sibling.rfilename} of {repository} by no hash; check HF_ENDPOINT."
+            )
         files[sibling.rfilename] = HubFile(repository, str(info.sha), sibling.rfilename, size or 0, digest)
     return files
 

@@ -45,6 +45,7 @@ SVD_FILES = (
 ARCFACE_REVISION, ARCFACE_FILE = "da2f1e9aa3954dad093213acfc9ae75a68da6ffd", "arcface.onnx"
 CONFIG = "config.json"  # sizes, where they are not the published ones
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*")
+REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*")  # as Git names them, and within a folder of the cache
 PLACES = ("", "hyportrait/")  # where the seven files are in a repository or folder
 INDEX = "model_index.json"  # which a converted model has, and is written last
 
@@ -64,7 +65,7 @@ class HubName:
     def parse(cls, text: str) -> "HubName | None":
         """ "owner/name" or "owner/name@revision", or `None` where it is neither."""
         repository, at, revision = text.partition("@")
-        if repository.count("/") != 1 or (at and not re.fullmatch(r"[\w.][\w./-]*", revision)):
+        if repository.count("/") != 1 or (at and not REVISION.fullmatch(revision)):
             return None
         try:
             validate_repo_id(repository)
@@ -199,7 +200,8 @@ def _pick(name: HubName, files: Mapping[str, HubFile], wanted: Collection[str]) 
 
 
 def _pick_licences(files: Mapping[str, HubFile]) -> list[HubFile]:
-    return [file for file in files.values() if any(fnmatchcase(file.name, kind) for kind in LICENCE_FILES)]
+    top = [file for file in files.values() if "/" not in file.name]
+    return [file for file in top if any(fnmatchcase(file.name, pattern) for pattern in LICENCE_FILES)]
 
 
 # -- Converting --------------------------------------------------------------------------------------------------
