@@ -77,20 +77,20 @@ def wait_for(true: Callable[[], object]) -> None:
 
 def on_terminal(words: list[str], environment: dict[str, str], answer: bytes) -> tuple[int, str]:
     """Runs a command on a terminal of its own; answers its question; gives exit code and all it said."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execve(words[0], words, environment)
+    ours, its = pty.openpty()
+    process = subprocess.Popen(words, env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
     said = b""
     while True:
         try:
-            said += os.read(terminal, 65536)
+            said += os.read(ours, 65536)
         except OSError:  # how a terminal says that its programs have ended
             break
         if b"[y/N]" in said and answer:
-            os.write(terminal, answer)
+            os.write(ours, answer)
             answer = b""
-    _, status = os.waitpid(process, 0)
-    return os.waitstatus_to_exitcode(status), said.decode()
+    os.close(ours)
+    return process.wait(timeout=PATIENCE), said.decode()
 
 
 def test_the_first_run_asks_and_the_second_needs_nothing(hub, originals, environment, inputs, start, tmp_path):
