@@ -83,39 +83,50 @@ class HunyuanPortraitLoraLoaderMixin(LoraBaseMixin):
             UserError: peft is missing, there is no such file, its weights are for another network, or the
                 adapter's name is taken, or with `hotswap` is not.
         """
-        if not USE_PEFT_BACKEND:
-            raise UserError("LoRA weights need peft; install it with `pip install peft`.")
         source = pretrained_model_name_or_path_or_dict
-        loaded = getattr(self.unet, "peft_config", {})
-        if hotswap and adapter_name not in loaded:
-            raise UserError(
-                f"There is no adapter {adapter_name!r} to swap, but {_listed(loaded)}; name one of these, or "
-                "leave `hotswap` out."
-            )
-        if not hotswap and adapter_name in loaded:
-            raise UserError(f"An adapter {adapter_name!r} is loaded already; delete it, or give another name.")
-        if hotswap and adapter_name in self.fused_loras:
-            raise UserError(f"The adapter {adapter_name!r} is fused; call `unfuse_lora` before it is swapped.")
-        if adapter_name is None:  # diffusers' own choice may be taken where adapters were deleted
-            names = (f"default_{index}" for index in itertools.count(len(loaded)))
-            adapter_name = next(name for name in names if name not in loaded)
-
+        adapter_name = self._choose_name(adapter_name, hotswap)
         low_cpu_mem_usage = kwargs.pop("low_cpu_mem_usage", True)
         state_dict, metadata = self.lora_state_dict(source, **kwargs, return_lora_metadata=True)
         _check_layers(state_dict, self.unet, _name(source))
-        options = {
-            "prefix": self.unet_name,
-            "adapter_name": adapter_name,
-            "hotswap": hotswap,
-            "low_cpu_mem_usage": low_cpu_mem_usage,
-        }
+        if hotswap and any((metadata or {}).get(f"{PREFIX}{pattern}_pattern") for pattern in ("rank", "alpha")):
+            raise UserError(
+                f"The LoRA in {_name(source)} has layers of several ranks or alphas, which peft would swap with "
+                "wrong scales; load it under another name."
+            )
+        options = {"prefix": self.unet_name, "adapter_name": adapter_name, "hotswap": hotswap}
         # peft wraps layer after layer and diffusers takes hooks off, so what fails must fail elsewhere first.
         try:
-            _skeleton(self.unet).load_lora_adapter(state_dict, metadata=copy.deepcopy(metadata), **options)
+            with torch.device("meta"):
+                _skeleton(self.unet).load_lora_adapter(
+                    state_dict, metadata=copy.deepcopy(metadata), low_cpu_mem_usage=True, **options
+                )
         except Exception as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"The LoRA in {_name(source)} cannot be loaded: {reason}") from error
-        self.unet.load_lora_adapter(state_dict, metadata=metadata, _pipeline=self, **options)
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise UserError(f"The LoRA in {_name(source)} cannot be loaded ({reason}).") from error
+        self.unet.load_lora_adapter(
+            state_dict, metadata=metadata, low_cpu_mem_usage=low_cpu_mem_usage, _pipeline=self, **options
+        )
+
+    def _choose_name(self, adapter_name: str | None, hotswap: bool) -> str:
+        """The name of the adapter to be loaded; raises `UserError` where it cannot be."""
+        if not USE_PEFT_BACKEND:
+            raise UserError("LoRA weights need peft; install it with `pip install peft`.")
+        loaded = getattr(self.unet, "peft_config", {})
+        if hotswap and adapter_name not in loaded:
+            known = ", ".join(map(repr, loaded)) or "none"
+            raise UserError(
+                f"There is no adapter {adapter_name!r} to swap, but {known}; name one of these, or leave "
+                "`hotswap` out."
+            )
+        if hotswap and adapter_name in self.fused_loras:
+            raise UserError(f"The adapter {adapter_name!r} is fused; call `unfuse_lora` before it is swapped.")
+        if not hotswap and adapter_name in loaded:
+            raise UserError(f"An adapter {adapter_name!r} is loaded already; delete it, or give another name.")
+        if adapter_name is not None:
+            return adapter_name
+        # As diffusers counts them, but for names that are taken where others were deleted.
+        names = (f"default_{index}" for index in itertools.count(len(loaded)))
+        return next(name for name in names if name not in loaded)
 
     @classmethod
     def save_lora_weights(
@@ -173,18 +184,13 @@ def _name(source: Source) -> str:
     return "the state dict" if isinstance(source, Mapping) else f"{str(source)!r}"
 
 
-def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(map(repr, names)) or "none"
-
-
 def _skeleton(unet: "HunyuanPortraitUNet") -> "HunyuanPortraitUNet":
-    """A network with the layers and adapters of `unet`, and no weights."""
+    """A network with the layers and adapters of `unet`; to be made on `meta`, where weights take no memory."""
     from peft import inject_adapter_in_model
 
-    with torch.device("meta"):
-        skeleton = unet.from_config({k: v for k, v in unet.config.items() if k != "quantization_config"})
-        for name, config in getattr(unet, "peft_config", {}).items():
-            inject_adapter_in_model(copy.deepcopy(config), skeleton, name)
+    skeleton = unet.from_config({k: v for k, v in unet.config.items() if k != "quantization_config"})
+    for name, config in getattr(unet, "peft_config", {}).items():
+        inject_adapter_in_model(copy.deepcopy(config), skeleton, name)
     skeleton._prepare_lora_hotswap_kwargs = unet._prepare_lora_hotswap_kwargs
     return skeleton
 
