@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 import yaml  # which huggingface_hub brings
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_api
 
 CHUNK = 2**18
 WRONG = bytes(255 - value for value in range(256))  # a table for `bytes.translate`
@@ -623,8 +623,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def log_in(hub: HubServer, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Has this process's client use `hub` and nothing of this machine's user; for uploads and what is asked."""
+    """Has this process's client use `hub` and nothing of this machine's user."""
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(hf_api.api, "endpoint", hub.url)  # the one that the client's plain functions share
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))

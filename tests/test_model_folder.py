@@ -81,3 +81,64 @@ def test_code_files_hold_what_they_promise(tmp_path):
         exec((tmp_path / name / "diffusers_hunyuan_portrait.py").read_text(), namespace)
     networks = {namespace[name] for name in namespace["__all__"]}
     assert networks == {hp.HunyuanPortraitUNet, hp.IMAdapter, hp.MotionExtractor, hp.PoseGuider}
+
+
+# -- What a card says of how to use the model ------------------------------------------------------------------
+
+CALL = 'pipe = HunyuanPortraitPipeline.from_pretrained("lab/first", dtype=dtype{}).to(device)\n'
+COMMAND = "hunyuan-portrait animate portrait.png driving.mp4 --model {}\n"
+BOTH = (
+    '\nMine.\n\nWith `variant="fp16"` the weights are fetched and read in half precision; without, in another.\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("weights", "option"),
+    [
+        ([""], ""),
+        (["-00001-of-00002"], ""),
+        ([".fp16"], ', variant="fp16"'),
+        (["-00001-of-00002.bf16"], ', variant="bf16"'),
+        ([".ema"], ', variant="ema"'),
+        (["", ".ema"], ""),
+        (["", ".fp16-00001-of-00002", ".bf16"], ', variant="fp16"'),
+    ],
+)
+@pytest.mark.parametrize("before", ["", ', variant="fp16"'])
+def test_a_card_loads_weights_that_are_there(weights, option, before, tmp_path):
+    (tmp_path / "unet").mkdir()
+    for kind in weights:
+        (tmp_path / "unet" / f"diffusion_pytorch_model{kind}.safetensors").touch()
+    (tmp_path / "README.md").write_text(CALL.format(before) + COMMAND.format("lab/first") + BOTH)
+    model_folder.update_usage(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith(CALL.format(option) + COMMAND.format("lab/first") + "\nMine.\n")
+    assert ("With `variant" in card) is (len(weights) > 1)
+
+
+def test_a_card_in_another_encoding_keeps_its_bytes_but_for_the_name(tmp_path):
+    (tmp_path / "README.md").write_bytes(b"\xe9\r\n" + COMMAND.format("first").encode())
+    model_folder.update_usage(tmp_path, "lab/second")
+    assert (tmp_path / "README.md").read_bytes() == b"\xe9\r\n" + COMMAND.format("lab/second").encode()
+
+
+def test_what_was_saved_in_half_precision_is_loaded_so_by_its_card(tiny_pipeline, tmp_path):
+    origin, saved = tmp_path / "origin", tmp_path / "saved"
+    tiny_pipeline.save_pretrained(origin)
+    (origin / "README.md").write_text(CALL.format(""))
+    hp.HunyuanPortraitPipeline.from_pretrained(origin).save_pretrained(saved, variant="fp16")
+    assert (saved / "README.md").read_text() == CALL.format(', variant="fp16"')
+
+
+def test_a_model_from_a_relative_folder_carries_all_also_where_the_folder_worked_in_changes(
+    tiny_pipeline, tmp_path, monkeypatch
+):
+    tiny_pipeline.save_pretrained(tmp_path / "origin")
+    (tmp_path / "origin" / "id_encoder").mkdir()
+    (tmp_path / "origin" / "id_encoder" / "arcface.onnx").write_bytes(b"onnx")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    pipe = hp.HunyuanPortraitPipeline.from_pretrained("origin")
+    monkeypatch.chdir("elsewhere")
+    for each in (pipe, hp.HunyuanPortraitPipeline.from_pipe(pipe)):
+        assert each.id_model_path.read_bytes() == b"onnx"

@@ -1,6 +1,8 @@
 """What a model's folder has beside its components' weights: code for diffusers, ID encoder, card, licences."""
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +15,16 @@ CARD = "README.md"
 LICENCES = "licences"  # a folder for each part's files
 # Patterns of what is carried along when a model is fetched or saved; the rest is a component's, or written anew.
 CARRIED = (ID_MODEL, CARD, "LICENSE*", "NOTICE*", f"{LICENCES}/*")
+
+# Where a card names its model: as a string in Python, and quoted for the shell where it has to be.
+_NAME_IN_PYTHON = re.compile(r'(?<=from_pretrained\()"(?:[^"\\]|\\.)*"')
+_NAME_IN_COMMAND = re.compile(r"""(?<=--model )(?:'[^'\n]*'|"[^"\n]*"|[^\s'"`])+""")
+# The options of a card's call, up to the one that names the variant.
+_OPTIONS = re.compile(r'(from_pretrained\("[^\n]*?)(?:, variant="\w+")?(?=\)\.to\(device\))')
+_ABOUT_VARIANT = re.compile(r'\n\nWith `variant="\w+"`[^\n]*')
+_SHARD = r"(?:-\d{5}-of-\d{5})?"
+_WEIGHTS = re.compile(rf"diffusion_pytorch_model{_SHARD}(?:\.(\w+))?{_SHARD}\.safetensors")
+HALF_PRECISION = ("fp16", "bf16")  # variants
 
 
 def _write_import(docstring: str, names: Sequence[str]) -> str:
@@ -55,6 +67,38 @@ def copy_carried(source: Path, target: Path) -> None:
         if not (target / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
+
+
+def find_variants(folder: Path) -> list[str | None]:
+    """In which types `folder` has its weights, `None` for the plain ones; first that to be recommended."""
+    found = {match[1] for path in folder.glob("unet/*") if (match := _WEIGHTS.fullmatch(path.name))}
+    preferred = [*HALF_PRECISION, None]
+    return [each for each in preferred if each in found] + sorted(each for each in found if each not in preferred)
+
+
+def update_usage(folder: Path, name: str | None = None) -> None:
+    """Has the card of `folder`, where it has one, load weights that are there, by the name that the model has.
+
+    The rest stays as it is, and may have been written by others.
+
+    Args:
+        folder: a model's folder.
+        name: what users are to call the model; by default as they did.
+    """
+    file = folder / CARD
+    if not file.is_file():
+        return
+    old = card = file.read_bytes().decode("utf-8", "surrogateescape")  # whatever its line ends
+    if name is not None:
+        card = _NAME_IN_PYTHON.sub(lambda _: json.dumps(name), card)
+        card = _NAME_IN_COMMAND.sub(lambda _: shlex.quote(name), card)
+    variants = find_variants(folder)
+    option = f', variant="{variants[0]}"' if variants and variants[0] else ""
+    card = _OPTIONS.sub(lambda call: call[1] + option, card)
+    if len(variants) < 2:
+        card = _ABOUT_VARIANT.sub("", card)
+    if card != old:
+        file.write_bytes(card.encode("utf-8", "surrogateescape"))
 
 
 def tidy_configs(folder: Path) -> None:

@@ -89,7 +89,7 @@ class PersistenceMixin(Base):
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Saves as diffusers does, and what a model's folder has beside its components."""
-        super().save_pretrained(save_directory, *args, **kwargs)
+        super().save_pretrained(str(save_directory), *args, **kwargs)  # where it pushes, it takes no other path
         self._complete(Path(save_directory))
         update_usage(Path(save_directory))
 

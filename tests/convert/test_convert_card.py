@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from huggingface_hub import ModelCard
@@ -145,6 +146,18 @@ def test_every_part_stands_in_the_table_with_a_licence_that_is_linked(originals,
     with_id = tables((folder / "README.md").read_text())
     assert len(with_id) == len(rows) + 3
     assert any("FoivosPar/Arc2Face" in cells[0] and "Non-commercial" in cells[2] for cells in with_id)
+
+
+def test_a_licence_is_linked_whatever_its_name(originals, tmp_path):
+    (originals[0][0] / "LICENCE (of [Tencent]) | ümlaut #1.md").write_text("More terms\n")
+    folder = tmp_path / "model"
+    card = make_folder(originals, folder)
+    links = re.findall(r"\[((?:[^\]\\]|\\.)*)\]\((licences/[^\s()<>]*)\)", card)
+    assert len(links) == 4
+    for shown, link in links:
+        assert (folder / unquote(link)).is_file()
+        assert re.sub(r"\\(.)", r"\1", shown) == Path(unquote(link)).name
+    assert "|" not in "".join(re.sub(r"\\.", "", shown) for shown, _ in links)
 
 
 # -- What is pasted ------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import huggingface_hub
 import pytest
 from hub_server import HubServer, log_in
 
+import diffusers_hunyuan_portrait as hp
+from diffusers_hunyuan_portrait.convert.card import write_card
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.hub import publishing
 from diffusers_hunyuan_portrait.hub.publishing import check_publishing, publish
@@ -123,6 +125,50 @@ def test_what_is_public_is_not_filled_with_what_shall_be_private(hub, model):
     hub.add(NAME, {"README.md": b"# Mine\n"}, private=True)
     publish(model, NAME)  # stays as it is
     assert hub.repositories[NAME].private
+
+
+@pytest.fixture
+def pipe(tiny_pipeline, tmp_path: Path) -> hp.HunyuanPortraitPipeline:
+    """A pipeline loaded from a folder that has all that a converted one has."""
+    folder = tmp_path / "origin"
+    tiny_pipeline.save_pretrained(folder)
+    (folder / "id_encoder").mkdir()
+    (folder / "id_encoder" / "arcface.onnx").write_bytes(b"onnx")
+    (folder / "LICENSE").write_text("A licence.\n")
+    write_card(folder, "out/my-model")
+    return hp.HunyuanPortraitPipeline.from_pretrained(folder)
+
+
+def test_a_pipeline_pushes_all_that_it_carries_with_a_card_that_is_true(hub, pipe):
+    """As diffusers does it, in both ways that it has."""
+    pipe.push_to_hub(NAME, variant="fp16", private=True)
+    card = hub.files(NAME)["README.md"].decode()
+    assert f'from_pretrained("{NAME}", dtype=dtype, variant="fp16")' in card
+    assert f"--model {NAME}\n" in card
+    assert "license_link: LICENSE\n" in card
+    assert hub.repositories[NAME].private
+    pipe.save_pretrained(pipe.id_model_path.parents[2] / "saved", push_to_hub=True, repo_id="tester/other")
+    files = hub.files("tester/other")
+    assert {
+        "id_encoder/arcface.onnx",
+        "LICENSE",
+        "pipeline.py",
+        "unet/diffusers_hunyuan_portrait.py",
+    } < files.keys()
+    assert 'from_pretrained("tester/other", dtype=dtype)' in files["README.md"].decode()
+
+
+def test_a_pipeline_leaves_the_card_of_a_repository_as_it_is(hub, pipe):
+    mine = '---\nlibrary_name: diffusers\n---\n# Mine\n\nfrom_pretrained("old", variant="fp16").to(device)\n'
+    hub.add(NAME, {"README.md": mine.encode()})
+    pipe.push_to_hub(NAME)
+    assert hub.files(NAME)["README.md"].decode().split("---\n")[2] == mine.split("---\n")[2]
+    assert "id_encoder/arcface.onnx" in hub.files(NAME)
+
+
+def test_a_pipeline_that_carries_no_card_is_not_without_one(hub, tiny_pipeline):
+    hp.HunyuanPortraitPipeline(**tiny_pipeline.components).push_to_hub(NAME)
+    assert "library_name: diffusers" in hub.files(NAME)["README.md"].decode()
 
 
 # -- Who may, and under which name -----------------------------------------------------------------------------

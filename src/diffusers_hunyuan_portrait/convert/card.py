@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import quote
 
 from huggingface_hub import ModelCardData
 
-from ..model_folder import CARD, ID_MODEL, LICENCES
+from ..model_folder import CARD, ID_MODEL, LICENCES, find_variants, update_usage
 from .licences import ARCFACE, DINOV2, SVD, TENCENT, Licence
 
 DISTRIBUTION = "diffusers-hunyuan-portrait"
@@ -22,9 +23,6 @@ VARIANT_TYPES = {"fp16": "float16", "bf16": "bfloat16"}
 
 _LICENCE_NAME = re.compile(r"licen[cs]e.*", re.IGNORECASE)
 _NOTICE_NAME = re.compile(r"notice.*", re.IGNORECASE)
-# Where a card names its model: as a string in Python, and quoted for the shell where it has to be.
-_NAME_IN_PYTHON = re.compile(r'(?<=from_pretrained\()"(?:[^"\\]|\\.)*"')
-_NAME_IN_COMMAND = re.compile(r"""(?<=--model )(?:'[^'\n]*'|"[^"\n]*"|[^\s'"`])+""")
 
 
 # -- Licence files -------------------------------------------------------------------------------------------
@@ -135,25 +133,16 @@ def write_card(folder: Path, name: str, *, brings_code: bool = False) -> None:
 
 
 def update_card(folder: Path, name: str) -> None:
-    """Has the card of `folder` call the model `name` in what users paste, and link a licence added since.
+    """Has what users paste from the card of `folder` fit it and `name`, and links a licence added since.
 
     The rest stays as it is, and may have been written by others.
     """
-    card = _read(folder / CARD)
-    card = _NAME_IN_PYTHON.sub(lambda _: json.dumps(name), card)
-    card = _NAME_IN_COMMAND.sub(lambda _: shlex.quote(name), card)
+    update_usage(folder, name)
     if (folder / LICENCE_FILE).is_file():
+        card = _read(folder / CARD)
         card = card.replace(_MISSING_LICENCE, "")
         card = card.replace(f"license_link: {TENCENT.link}\n", f"license_link: {LICENCE_FILE}\n", 1)
-    (folder / CARD).write_text(card, encoding="utf-8")
-
-
-def _find_variant(folder: Path) -> str | None:
-    """The variant that a folder has its weights in, beside the main files."""
-    variants = (
-        variant for variant in VARIANT_TYPES if next(folder.glob(f"unet/*.{variant}[.-]*safetensors"), None)
-    )
-    return next(variants, None)
+        (folder / CARD).write_text(card, encoding="utf-8")
 
 
 def _write_introduction(folder: Path) -> str:
@@ -173,13 +162,14 @@ converted for [diffusers](https://github.com/huggingface/diffusers) and the pack
 
 
 def _write_usage(folder: Path, name: str) -> str:
-    variant = _find_variant(folder)
+    variants = find_variants(folder)
+    variant = variants[0] if variants else None
     dtype = VARIANT_TYPES.get(variant or "", "float16")
     option = f', variant="{variant}"' if variant else ""
     half = (
         f'\n\nWith `variant="{variant}"` the weights are fetched and read in half precision; without, in the type '
         "that they were converted to."
-        if variant
+        if variant and len(variants) > 1
         else ""
     )
     return f"""\
@@ -212,7 +202,8 @@ The video has the whole portrait with the animated square in it, and the driving
 
 
 def _write_bundle_usage(folder: Path, name: str) -> str:
-    variant = _find_variant(folder)
+    variants = find_variants(folder)
+    variant = variants[0] if variants else None
     dtype = VARIANT_TYPES.get(variant or "", "float16")
     options = f'dtype=dtype, variant="{variant}"' if variant else "dtype=dtype"
     return f"""\
@@ -256,7 +247,7 @@ def _write_licences(folder: Path) -> str:
     rows = []
     for part in _find_parts(folder):
         files = [path.relative_to(folder).as_posix() for path in _carried(folder, part)]
-        links = ", ".join(f"[{Path(file).name}]({file})" for file in files) or "–"
+        links = ", ".join(_write_link(file) for file in files) or "–"
         rows.append(
             f"| {part.part}, from [{part.repository}](https://huggingface.co/{part.repository}) "
             f"| [{part.name}]({part.link}) | {part.terms} | {links} |"
@@ -272,6 +263,12 @@ non-commercial use alone. Whoever passes it on passes these terms on, with [{NOT
 | part | licence | terms | files |
 |---|---|---|---|
 {table}{missing}"""
+
+
+def _write_link(file: str) -> str:
+    """A link to a file beside the card, whatever its name."""
+    shown = re.sub(r"[^\w. -]", lambda sign: f"\\{sign[0]}", Path(file).name)
+    return f"[{shown}]({quote(file)})"
 
 
 _MISSING_LICENCE = f"""
