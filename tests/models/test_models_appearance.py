@@ -6,6 +6,8 @@ from runs import distance
 from synthetic import normal, unit
 from torch import nn
 
+import diffusers_hunyuan_portrait as hp
+
 pytestmark = pytest.mark.usefixtures("no_grad")
 
 
@@ -58,3 +60,19 @@ def test_motion_tokens_end_in_the_rotation_and_three_zeros(tiny_pipeline):
     assert not tokens[..., -3:].any()
     assert output.rotation.abs().max() <= 180
     assert output.translation.abs().max() <= 2
+
+
+def test_a_new_backbone_begins_as_transformers_would_have_it():
+    """Untrained, as the tiny model is, its attention would drown all else with the weights that PyTorch begins with."""
+    backbone = hp.IMAdapter(hidden_size=64, num_hidden_layers=1, num_attention_heads=2, adapter_layers=()).backbone
+    layer = backbone.encoder.layer[0]
+    for linear in (layer.attention.q_proj, layer.attention.o_proj, layer.mlp.fc1):
+        assert linear.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert not linear.bias.any()
+
+
+def test_the_backbone_has_the_same_keys_with_any_transformers(tiny_pipeline):
+    layer = tiny_pipeline.im_adapter.backbone.encoder.layer[0]
+    assert {key for key in layer.state_dict() if "attention" in key} == {
+        f"attention.{projection}_proj.{part}" for projection in "qkvo" for part in ("weight", "bias")
+    }

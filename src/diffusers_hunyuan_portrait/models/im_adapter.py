@@ -156,6 +156,7 @@ class IMAdapter(ModelMixin, ConfigMixin):
         )
         for layer in self.backbone.encoder.layer:
             layer.attention = BackboneAttention(hidden_size, num_attention_heads)
+            layer.attention.apply(self.backbone._init_weights)  # as transformers' own
         self.backbone.requires_grad_(False)
         num_prefix = 1 + num_register_tokens
         self.adapters = nn.ModuleDict(
