@@ -63,7 +63,7 @@ def test_motion_tokens_end_in_the_rotation_and_three_zeros(tiny_pipeline):
 
 
 def test_a_new_backbone_begins_as_transformers_would_have_it():
-    """Untrained, as the tiny model is, its attention would drown all else with the weights that PyTorch begins with."""
+    """Untrained, as the tiny model is, its attention would drown all else with the weights that PyTorch gives."""
     backbone = hp.IMAdapter(hidden_size=64, num_hidden_layers=1, num_attention_heads=2, adapter_layers=()).backbone
     layer = backbone.encoder.layer[0]
     for linear in (layer.attention.q_proj, layer.attention.o_proj, layer.mlp.fc1):
