@@ -166,9 +166,12 @@ def test_an_attention_backend_reaches_every_processor(unet, expected, monkeypatc
     assert {processor._attention_backend for processor in unet.attn_processors.values()} == {math}
     assert distance(run(unet, "unet"), expected) < ROUNDING
     assert calls.count == attentions(unet)
+    with attention_dispatch.attention_backend("native"):  # for all that has none of its own
+        assert distance(run(unet, "unet"), expected) < ROUNDING
+    assert calls.count == 2 * attentions(unet)
     unet.set_attention_backend("native")
     assert distance(run(unet, "unet"), expected) < ROUNDING
-    assert calls.count == attentions(unet)
+    assert calls.count == 2 * attentions(unet)
     with pytest.raises(ValueError, match="must be one of the following: "):
         unet.set_attention_backend("no_such_backend")
 

@@ -285,6 +285,18 @@ def test_swapping_under_compilation(pipe, tmp_path, tiny_pipeline):
         assert distance(result, output(fresh)) < FUSED
 
 
+def test_ranks_above_the_one_made_room_for(pipe, lora_folder, adapted):
+    """Its layers have ranks 2 and 4."""
+    pipe.enable_lora_hotswap(target_rank=3)
+    unchanged = Unchanged(pipe)
+    with pytest.raises(UserError, match=r"cannot be loaded .*the original rank is larger"):
+        pipe.load_lora_weights(lora_folder)
+    unchanged.check()
+    pipe.enable_lora_hotswap(target_rank=8)
+    pipe.load_lora_weights(lora_folder)
+    assert distance(output(pipe), adapted) < ROUNDING
+
+
 # -- Under offload -------------------------------------------------------------------------------------------
 
 
