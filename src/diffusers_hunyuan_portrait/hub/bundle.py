@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from ..bundled import PIPELINE_CLASS, module_of, name_own_code, name_package_code
@@ -16,6 +17,7 @@ from ..errors import UserError
 from ..model_folder import LIBRARY, PIPELINE_FILE, copy_carried, find_carried, tidy_configs, write_json
 from ..models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from ..progress import Progress, no_progress
+from .failures import told_plainly
 from .flatten import flatten
 
 INDEX, SCHEDULER_CONFIG = "model_index.json", "scheduler_config.json"
@@ -52,10 +54,13 @@ def write_bundle(
         `output`.
 
     Raises:
-        UserError: `model` is not one, is incomplete or has components with code of others, or `output` cannot be
-            written.
+        UserError: `model` is not one, is incomplete or has components with code of others, `name` cannot be a
+            repository's, or `output` cannot be written.
     """
     source, output = Path(model), Path(output)
+    if name is not None:
+        with told_plainly(name):
+            validate_repo_id(name)
     check_output(output)
     index = read_index(source)
     files = [file for component in _find_components(source, index) for file in _find_files(source / component)]
