@@ -35,7 +35,8 @@ class PersistenceMixin(Base):
         try:
             folder = super().download(pretrained_model_name, **kwargs)
         except EntryNotFoundError:
-            if file_exists(pretrained_model_name, "unet.pth", revision=kwargs.get("revision")):
+            where = {name: kwargs[name] for name in ("revision", "token") if name in kwargs}
+            if file_exists(pretrained_model_name, "unet.pth", **where):
                 raise UserError(
                     f"{pretrained_model_name} holds the published checkpoints, not a pipeline; "
                     "`hunyuan-portrait animate --model` and `load_pipeline` fetch and convert them."
