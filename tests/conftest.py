@@ -10,15 +10,16 @@ from synthetic import published_manifests, state_dict, tiny_model
 
 import diffusers_hunyuan_portrait as hp
 
+ALL_THREADS = torch.get_num_threads()
 
-@pytest.fixture(autouse=True)
-def one_thread(request):
-    """Networks as small as these run several times faster without other threads to wait for."""
-    threads = torch.get_num_threads()
-    if not request.node.get_closest_marker("full"):
-        torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Networks as small as these run several times faster without other threads to wait for.
+
+    A hook, not a fixture: what a fixture of a wider scope computes must be summed in the same order.
+    """
+    torch.set_num_threads(ALL_THREADS if item.get_closest_marker("full") else 1)
 
 
 def write_tiny_source(folder: Path) -> None:
