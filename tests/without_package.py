@@ -6,8 +6,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-# Neither this package, nor one whose import says much where there is no GPU, which a test would take for remarks on
-# a bundle's code.
+# Neither this package, nor one whose import says much where there is no GPU, which a test would take for remarks
+# on a bundle's code.
 LEFT_OUT = ("hunyuan_portrait", "torchao")
 
 # Before anything else: what follows proves nothing where the package can be imported.
