@@ -59,7 +59,7 @@ class HunyuanPortraitLoraLoaderMixin(LoraBaseMixin):
         except Exception as error:  # the Hub's clients and safetensors have types of their own, and none in common
             raise UserError(
                 f"No LoRA could be read from {_name(source)}; give a safetensors file, a folder or Hub repository "
-                f"that has one, or a state dict. The reason: {error}"
+                f"that has one, or a state dict ({_reason(error)})."
             ) from error
 
     def load_lora_weights(
@@ -101,8 +101,7 @@ class HunyuanPortraitLoraLoaderMixin(LoraBaseMixin):
                     state_dict, metadata=copy.deepcopy(metadata), low_cpu_mem_usage=True, **options
                 )
         except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise UserError(f"The LoRA in {_name(source)} cannot be loaded ({reason}).") from error
+            raise UserError(f"The LoRA in {_name(source)} cannot be loaded ({_reason(error)}).") from error
         self.unet.load_lora_adapter(
             state_dict, metadata=metadata, low_cpu_mem_usage=low_cpu_mem_usage, _pipeline=self, **options
         )
@@ -184,6 +183,10 @@ def _name(source: Source) -> str:
     return "the state dict" if isinstance(source, Mapping) else f"{str(source)!r}"
 
 
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def _skeleton(unet: "HunyuanPortraitUNet") -> "HunyuanPortraitUNet":
     """A network with the layers and adapters of `unet`; to be made on `meta`, where weights take no memory."""
     from peft import inject_adapter_in_model
@@ -200,7 +203,7 @@ def _check_layers(state_dict: Mapping[str, torch.Tensor], unet: nn.Module, name:
     layers: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
     for key, weight in state_dict.items():
         layer, _, part = str(key).removeprefix(PREFIX).partition(".lora_")
-        if not str(key).startswith(PREFIX) or part not in PARTS:
+        if not str(key).startswith(PREFIX) or part not in PARTS or not torch.is_tensor(weight):
             raise UserError(
                 f"`{key}` in {name} is no LoRA weight of this pipeline; they are named as peft does, behind "
                 f"`{PREFIX}`: `{PREFIX}conv_in.lora_A.weight`."

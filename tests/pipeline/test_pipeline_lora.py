@@ -137,6 +137,16 @@ def test_what_is_loaded_is_saved_as_it_was(pipe, lora_folder, tmp_path):
         assert read[0][name] == read[1][name]
 
 
+@pytest.mark.filterwarnings("ignore:`lora_bias=True` was passed but:peft.utils.warning.PeftWarning")
+@pytest.mark.parametrize("settings", [{"use_dora": True}, {"lora_bias": True}, {"use_rslora": True}])
+def test_kinds_of_lora(settings, pipe, tiny_pipeline, tmp_path):
+    """Each with weights, or a scale, of its own."""
+    pipe.load_lora_weights(write_lora(tmp_path, tiny_pipeline.unet, **settings))
+    unet = copy.deepcopy(tiny_pipeline.unet)
+    adapt(unet, "reference", **settings)
+    assert distance(output(pipe), run(unet, "unet")) < ROUNDING
+
+
 def test_nothing_to_save(pipe, tmp_path):
     with pytest.raises(UserError, match="There are no LoRA weights to save; give them as `unet_lora_layers`"):
         pipe.save_lora_weights(tmp_path, {})
@@ -423,7 +433,7 @@ def test_wrong_weights_change_nothing(with_an_adapter, pipe, tiny_pipeline, lora
 @pytest.mark.parametrize(
     ("metadata", "sentence"),
     [
-        ("{", "No LoRA could be read from .*: Expecting property name"),
+        ("{", r"No LoRA could be read from .*JSONDecodeError: Expecting property name"),
         ("[1]", "cannot be loaded .*AttributeError"),
         ('{"unet.r": 3, "unet.target_modules": ["to_q"]}', "cannot be loaded .*size mismatch"),
         ('{"unet.no_such_setting": 1}', "cannot be loaded .*LoraConfig"),
@@ -452,6 +462,13 @@ def test_what_is_no_lora_file(pipe, lora_folder, tmp_path):
     for place in ("pickle.bin", "empty", "nowhere", "nowhere.safetensors"):
         with pytest.raises(UserError, match=f"No LoRA could be read from .*{place}'"):
             pipe.load_lora_weights(tmp_path / place)
+    unchanged.check()
+
+
+def test_a_state_dict_of_something_else(pipe):
+    unchanged = Unchanged(pipe)
+    with pytest.raises(UserError, match=r"`unet.conv_in.lora_A.weight` in the state dict is no LoRA weight"):
+        pipe.load_lora_weights({"unet.conv_in.lora_A.weight": 3})
     unchanged.check()
 
 
