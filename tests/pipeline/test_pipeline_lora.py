@@ -137,8 +137,10 @@ def test_what_is_loaded_is_saved_as_it_was(pipe, lora_folder, tmp_path):
         assert read[0][name] == read[1][name]
 
 
-@pytest.mark.filterwarnings("ignore:`lora_bias=True` was passed but:peft.utils.warning.PeftWarning")
-@pytest.mark.parametrize("settings", [{"use_dora": True}, {"lora_bias": True}, {"use_rslora": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"use_dora": True}, {"use_rslora": True}, {"lora_bias": True, "target_modules": ["to_out.0", "conv_in"]}],
+)
 def test_kinds_of_lora(settings, pipe, tiny_pipeline, tmp_path):
     """Each with weights, or a scale, of its own."""
     pipe.load_lora_weights(write_lora(tmp_path, tiny_pipeline.unet, **settings))
