@@ -1,8 +1,5 @@
 """The four networks of the tiny pipeline, and inputs for each."""
 
-import inspect
-
-import diffusers
 import torch
 from synthetic import normal, uniform, unit
 
@@ -49,17 +46,8 @@ def run(network, name: str, batch: int = 1, **changes) -> torch.Tensor:
         return network(**inputs(name, batch, **changes), return_dict=False)[0]
 
 
-# The names that this version of diffusers takes a type by; the older one is deprecated where there are two.
-TYPE_ARGUMENTS = [
-    name
-    for name in ("torch_dtype", "dtype")
-    if f'kwargs.pop("{name}"' in inspect.getsource(diffusers.ModelMixin.from_pretrained)
-]
-
-
-def in_type(dtype) -> dict:
-    """The argument that loads in `dtype`."""
-    return {TYPE_ARGUMENTS[-1]: dtype}
+# The names that diffusers takes a type by; the first is deprecated.
+TYPE_ARGUMENTS = ("torch_dtype", "dtype")
 
 
 def let_the_cpu_offload(monkeypatch) -> None:

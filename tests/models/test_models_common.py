@@ -108,7 +108,6 @@ def test_saved_and_loaded_in_half_precision(dtype, argument, name, network, tmp_
     assert_same_weights(whole.to(dtype), loaded)
 
 
-@pytest.mark.skipif("dtype" not in TYPE_ARGUMENTS, reason="this diffusers knows only `torch_dtype`")
 def test_dtype_is_taken_without_a_warning(name, network, tiny_model_dir, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     with warnings.catch_warnings():

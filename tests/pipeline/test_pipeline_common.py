@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import StableVideoDiffusionPipeline, UNetSpatioTemporalConditionModel
 from diffusers.models import attention_dispatch
-from networks import TYPE_ARGUMENTS, in_type
+from networks import TYPE_ARGUMENTS
 from runs import distance, make_conditions, small_run
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -68,12 +68,12 @@ def test_a_component_can_be_given(tiny_pipeline, tiny_model_dir):
 
 
 def test_a_variant_in_pieces(tiny_model_dir, tmp_path):
-    half = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type(torch.float16))
+    half = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype=torch.float16)
     half.save_pretrained(tmp_path, variant="fp16", max_shard_size="1MB")
     for name in NETWORKS:
         assert [file for file in (tmp_path / name).glob("*.safetensors") if "fp16" not in file.name] == []
     assert len(list((tmp_path / "unet").glob("*.fp16-0*.safetensors"))) > 1
-    loaded = hp.HunyuanPortraitPipeline.from_pretrained(tmp_path, variant="fp16", **in_type(torch.float16))
+    loaded = hp.HunyuanPortraitPipeline.from_pretrained(tmp_path, variant="fp16", dtype=torch.float16)
     for name in NETWORKS:
         weights, saved = getattr(loaded, name).state_dict(), getattr(half, name).state_dict()
         assert all(torch.equal(weights[key], saved[key]) for key in saved)
@@ -98,7 +98,7 @@ def test_types(argument, loader, tiny_model_dir):
 
 def test_each_component_in_its_own_type_runs(tiny_model_dir, expected):
     each = {"unet": torch.bfloat16, "pose_guider": torch.float16, "default": torch.float32}
-    loaded = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type(each))
+    loaded = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype=each)
     assert types(loaded) == {**all_in(torch.float32), "unet": torch.bfloat16, "pose_guider": torch.float16}
     latents = small_run(loaded)
     assert ((latents - expected).abs().mean() / expected.std()).item() < 0.05  # seven bits of mantissa, two steps

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers.training_utils import _collate_lora_metadata
 from lora_files import FILE, TARGETS, adapt, trained, write_lora
-from networks import in_type, inputs, let_the_cpu_offload, run
+from networks import inputs, let_the_cpu_offload, run
 from peft.utils import get_peft_model_state_dict
 from runs import distance, small_run
 from safetensors import safe_open
@@ -245,7 +245,7 @@ def test_motion_in_time_alone(pipe, tiny_pipeline, plain, tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype, tiny_model_dir, lora_folder, plain, adapted):
-    pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type(dtype))
+    pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype=dtype)
     pipe.load_lora_weights(lora_folder)
     arguments = {
         name: value.to(dtype) if torch.is_tensor(value) else value for name, value in inputs("unet").items()

@@ -9,7 +9,7 @@ import accelerate
 import pytest
 import torch
 from diffusers.hooks import group_offloading
-from networks import in_type, let_the_cpu_offload
+from networks import let_the_cpu_offload
 from runs import distance, small_run
 from synthetic import uniform
 
@@ -20,7 +20,7 @@ NETWORKS = ["motion_extractor", "im_adapter", "pose_guider", "unet", "vae"]
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 def pipe(request, tiny_model_dir):
-    pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type(request.param))
+    pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype=request.param)
     yield pipe
     pipe.remove_all_hooks()
 
@@ -104,7 +104,7 @@ def test_model_offload(pipe):
 
 
 def test_encoding_in_float32_leaves_half_precision_weights_alone(tiny_model_dir):
-    half = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type(torch.float16))
+    half = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype=torch.float16)
     storage = {name: (weight.data_ptr(), weight.clone()) for name, weight in half.vae.named_parameters()}
     portrait = uniform("portrait", (1, 3, 64, 64)) * 2 - 1
     with torch.no_grad():

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from networks import correlation, in_type
+from networks import correlation
 from runs import Calls, distance, small_run
 
 import diffusers_hunyuan_portrait as hp
@@ -61,7 +61,7 @@ def test_the_motion_extractor_goes_to_a_device_whatever_type_is_asked_for(pipe):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_layerwise_casting_of_the_unet(dtype, tiny_model_dir, tiny_pipeline):
     expected = small_run(tiny_pipeline, output_type="pt")
-    pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type({"unet": dtype}))
+    pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype={"unet": dtype})
     pipe.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     stored = [weight.element_size() for name, weight in pipe.unet.named_parameters() if "proj_in.weight" in name]
     assert set(stored) == {1}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import PipelineQuantizationConfig, TorchAoConfig
 from lora_files import write_lora
-from networks import correlation, in_type, inputs
+from networks import correlation, inputs
 from runs import distance, small_run
 from torch import nn
 
@@ -31,9 +31,7 @@ def kind(request) -> str:
 def quantized_pipeline(folder, kind: str, *names: str) -> hp.HunyuanPortraitPipeline:
     each = {name: TorchAoConfig(KINDS[kind][0]()) for name in names}
     config = PipelineQuantizationConfig(quant_mapping=each)
-    return hp.HunyuanPortraitPipeline.from_pretrained(
-        folder, quantization_config=config, **in_type(torch.bfloat16)
-    )
+    return hp.HunyuanPortraitPipeline.from_pretrained(folder, quantization_config=config, dtype=torch.bfloat16)
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def pipe(kind, tiny_model_dir):
 @pytest.fixture(scope="module")
 def expected(tiny_model_dir) -> torch.Tensor:
     """The pictures of full weights in the same type."""
-    full = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, **in_type(torch.bfloat16))
+    full = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir, dtype=torch.bfloat16)
     return small_run(full, output_type="pt")
 
 
@@ -77,7 +75,7 @@ def test_every_linear_layer_of_the_unet_and_nothing_else(kind, pipe, expected):
 
 def test_saved_and_loaded(kind, pipe, tiny_model_dir, tmp_path):
     pipe.save_pretrained(tmp_path)
-    loaded = hp.HunyuanPortraitPipeline.from_pretrained(tmp_path, **in_type(torch.bfloat16))
+    loaded = hp.HunyuanPortraitPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
     assert weight_classes(loaded.unet) == weight_classes(pipe.unet)
     assert torch.equal(small_run(loaded), small_run(pipe))
 
@@ -98,7 +96,7 @@ def test_several_networks(kind, tiny_model_dir, expected):
 def test_one_network(name, kind, tiny_pipeline, tiny_model_dir):
     config = TorchAoConfig(KINDS[kind][0](), modules_to_not_convert=["image_proj", "time_embedding"])
     network = type(getattr(tiny_pipeline, name)).from_pretrained(
-        tiny_model_dir / name, quantization_config=config, **in_type(torch.bfloat16)
+        tiny_model_dir / name, quantization_config=config, dtype=torch.bfloat16
     )
     assert weight_classes(network)["Linear"] == {KINDS[kind][1], "Parameter"}
     kept = network.image_proj if name == "im_adapter" else network.time_embedding.linear_1
