@@ -266,6 +266,13 @@ def test_the_command_refuses_in_a_sentence(name, command, tmp_path):
     assert said.startswith(f"Error: There is no model {name}; give a folder that")
 
 
+def test_an_output_inside_the_model_is_refused(damaged):
+    before = contents(damaged)
+    with pytest.raises(UserError, match="is inside the model"):
+        write_bundle(damaged, damaged / "deep" / "bundle")
+    assert contents(damaged) == before
+
+
 def test_an_output_that_holds_something_is_left_alone(model, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty"):

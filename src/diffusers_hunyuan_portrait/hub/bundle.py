@@ -62,6 +62,8 @@ def write_bundle(
         with told_plainly(name):
             validate_repo_id(name)
     check_output(output)
+    if source.resolve() in output.resolve().parents:
+        raise UserError(f"{output} is inside the model {source}, which it would become a part of; give another.")
     index = read_index(source)
     files = [file for component in _find_components(source, index) for file in _find_files(source / component)]
     carried = [source / file for file in find_carried(source)]
