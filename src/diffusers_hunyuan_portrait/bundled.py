@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .model_folder import LIBRARY, NETWORKS, PIPELINE_FILE, write_json
+from .model_folder import INDEX, LIBRARY, NETWORKS, PIPELINE_FILE, write_json
 
 PIPELINE_CLASS = "HunyuanPortraitPipeline"
 # The text of this file is part of a bundle's pipeline.py, too, which diffusers runs under a name of its own.
@@ -48,7 +48,7 @@ def save_own_code(folder: Path) -> None:
 
     diffusers names that code by where it had copied it to, which nobody else can load.
     """
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     shutil.copyfile(__file__, folder / PIPELINE_FILE)
     index["_class_name"] = [Path(PIPELINE_FILE).stem, PIPELINE_CLASS]
     for name in NETWORKS:
@@ -57,4 +57,4 @@ def save_own_code(folder: Path) -> None:
             file = Path(sys.modules[module].__file__ or "")
             shutil.copyfile(file, folder / name / file.name)
             index[name] = [file.stem, class_name]
-    write_json(folder / "model_index.json", index)
+    write_json(folder / INDEX, index)

@@ -1,6 +1,5 @@
 """From what a user calls a model to a pipeline, on the best device there is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,13 @@ from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from diffusers.utils import logging
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-from .bundled import name_package_code
 from .convert.checkpoint import DTYPES
 from .errors import UserError
 from .hub.consent import AcceptLicences
-from .hub.converted import choose_variant, fetch_converted, list_folder
+from .hub.converted import CLASSES, choose_variant, fetch_converted, list_folder, read_index
 from .hub.fetching import list_files
-from .hub.originals import INDEX, PUBLISHED, HubName, find_place, find_ready, prepare
+from .hub.originals import PUBLISHED, HubName, find_place, find_ready, prepare
+from .model_folder import INDEX
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
@@ -170,23 +169,16 @@ def _find_folder(
 
 
 def _load_folder(folder: Path, if_damaged: str, dtype: torch.dtype) -> HunyuanPortraitPipeline:
-    index = folder / INDEX
     if not folder.is_dir():
         raise UserError(f"{folder} is a file, not a model; {ADVICE}.")
-    if not index.is_file():
+    if not (folder / INDEX).is_file():
         files = [path.relative_to(folder).as_posix() for place in ("*", "*/*") for path in folder.glob(place)]
         if find_place(files) is not None:
             raise UserError(
                 f"{folder} holds original checkpoints; convert them once by `hunyuan-portrait convert {folder} "
                 "--svd DIR --output DIR`, and give what that writes."
             )
-        raise UserError(f"{folder} is not a converted model: it has no {INDEX}; {ADVICE}.")
-    try:
-        class_name = name_package_code(json.loads(index.read_text(encoding="utf-8"))).get("_class_name")
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{index} cannot be read ({error}); {if_damaged}.") from error
-    if class_name != HunyuanPortraitPipeline.__name__:
-        raise UserError(f"{folder} holds a {class_name}, not a {HunyuanPortraitPipeline.__name__}; {ADVICE}.")
+    read_index(folder, ADVICE, if_damaged)
     try:
         # Safetensors alone: where they are missing, the library would look for pickles.
         pipe = HunyuanPortraitPipeline.from_pretrained(
@@ -210,14 +202,7 @@ def _check_networks(pipe: HunyuanPortraitPipeline, folder: Path, if_damaged: str
     Raises:
         UserError: one is not, or has not.
     """
-    networks = {
-        "im_adapter": IMAdapter,
-        "motion_extractor": MotionExtractor,
-        "pose_guider": PoseGuider,
-        "unet": HunyuanPortraitUNet,
-        "vae": AutoencoderKLTemporalDecoder,
-    }
-    for name, kind in networks.items():
+    for name, kind in {**CLASSES, "vae": AutoencoderKLTemporalDecoder}.items():
         network = getattr(pipe, name)
         if not isinstance(network, kind):
             reason = f"its {name} is of the class {type(network).__name__}, not {kind.__name__}"

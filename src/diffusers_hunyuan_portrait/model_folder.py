@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+DISTRIBUTION = "diffusers-hunyuan-portrait"
 LIBRARY = "diffusers_hunyuan_portrait"  # spelt out, for this text may be run as part of another module
 NETWORKS = ("im_adapter", "motion_extractor", "pose_guider", "unet")  # the components with classes of ours
 
+INDEX = "model_index.json"
 ID_MODEL = "id_encoder/arcface.onnx"
 CARD = "README.md"
 LICENCES = "licences"  # a folder for each part's files
@@ -108,7 +110,7 @@ def tidy_configs(folder: Path) -> None:
     saved again is the same to the byte. And it is components that are not there: with an entry for `id_encoder`
     diffusers would take the ONNX file for its weights, and fetch no safetensors of the other components either.
     """
-    for file in [folder / "model_index.json", *sorted(folder.glob("*/config.json"))]:
+    for file in [folder / INDEX, *sorted(folder.glob("*/config.json"))]:
         config = json.loads(file.read_text(encoding="utf-8"))
         kept = {name: value for name, value in config.items() if name != "_name_or_path" and value != [None, None]}
         if kept != config:

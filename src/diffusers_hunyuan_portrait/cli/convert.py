@@ -9,7 +9,8 @@ from ..convert import convert_checkpoint, read_config
 from ..convert.checkpoint import SHARD_SIZE
 from ..errors import UserError
 from ..hub.publishing import check_publishing, publish
-from .display import StageProgress, console
+from ..model_folder import INDEX
+from .display import StageProgress, console, in_megabytes
 
 
 def convert(
@@ -54,7 +55,7 @@ def convert(
     if private and push_to_hub is None:
         raise UserError("--private is for what is published; name the repository by --push-to-hub.")
     name = None if push_to_hub is None else check_publishing(push_to_hub, private=private)
-    if name is not None and (output / "model_index.json").is_file():
+    if name is not None and (output / INDEX).is_file():
         console.print(
             f"{output} is there already and is published as it is; give another --output to convert anew.",
             soft_wrap=True,
@@ -63,10 +64,6 @@ def convert(
     else:
         sizes = None if config is None else read_config(config)
         with StageProgress() as progress:
-
-            def show_megabytes(stage: str, done: int, total: int) -> None:
-                progress(stage, done // 10**6, total // 10**6)
-
             convert_checkpoint(
                 source,
                 output,
@@ -77,7 +74,7 @@ def convert(
                 max_shard_size=max_shard_size,
                 arcface=arcface,
                 name=name,
-                on_progress=show_megabytes,
+                on_progress=in_megabytes(progress),
             )
         console.print(f"Wrote {output}", soft_wrap=True, markup=False)
     if name is not None:

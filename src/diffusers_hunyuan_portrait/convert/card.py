@@ -11,10 +11,9 @@ from urllib.parse import quote
 
 from huggingface_hub import ModelCardData
 
-from ..model_folder import CARD, ID_MODEL, LICENCES, find_variants, update_usage
+from ..model_folder import CARD, DISTRIBUTION, ID_MODEL, LICENCES, find_variants, update_usage
 from .licences import ARCFACE, DINOV2, SVD, TENCENT, Licence
 
-DISTRIBUTION = "diffusers-hunyuan-portrait"
 PAPER = "https://arxiv.org/abs/2503.18860"
 LICENCE_FILE, NOTICE_FILE = "LICENSE", "NOTICE"  # at a folder's root, where the Hub and people look for them
 # Where the files of a source go, below `LICENCES`.

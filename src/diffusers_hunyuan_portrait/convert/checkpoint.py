@@ -16,7 +16,7 @@ from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 
 from ..errors import CheckpointError, UserError
-from ..model_folder import ID_MODEL, LIBRARY, write_code, write_json
+from ..model_folder import ID_MODEL, INDEX, LIBRARY, write_code, write_json
 from ..progress import Progress
 from .card import carry_licences, find_licences, write_card
 from .layout import PUBLISHED_FILES, VAE_FILE, Shape, Source, find_source
@@ -26,6 +26,8 @@ from .weights import check_weights, open_weights
 
 logger = logging.get_logger(__name__)
 
+SVD_WEIGHTS = ("vae/diffusion_pytorch_model.fp16.safetensors", "vae/diffusion_pytorch_model.safetensors")
+SVD_CONFIGS = ("vae/config.json", "scheduler/scheduler_config.json", "unet/config.json")
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 VARIANTS = {name: DTYPES[name] for name in ("fp16", "bf16")}
 IN_FLOAT32 = "motion_extractor"  # the component that the released weights are used with in no other type
@@ -135,7 +137,7 @@ def convert_checkpoint(
             shutil.copyfile(id_model, folder / ID_MODEL)
             report(id_model.stat().st_size)
         write_code(folder)
-        write_json(folder / "model_index.json", _model_index(find_resolution(config)))
+        write_json(folder / INDEX, _model_index(find_resolution(config)))
         carry_licences(folder, licences)
         write_card(folder, name or output.as_posix())
     return output
@@ -192,12 +194,10 @@ def _find_published(source: Path) -> Path:
 
 def _find_svd(svd: Path) -> Path:
     """SVD's VAE weights; in half precision, as the released weights are used with them, where there are both."""
-    names = ["vae/diffusion_pytorch_model.fp16.safetensors", "vae/diffusion_pytorch_model.safetensors"]
-    needed = ["vae/config.json", "scheduler/scheduler_config.json", "unet/config.json"]
-    missing = [name for name in needed if not (svd / name).exists()]
-    found = [svd / name for name in names if (svd / name).exists()]
+    missing = [name for name in SVD_CONFIGS if not (svd / name).exists()]
+    found = [svd / name for name in SVD_WEIGHTS if (svd / name).exists()]
     if not found:
-        missing.append(" or ".join(names))
+        missing.append(" or ".join(SVD_WEIGHTS))
     if missing:
         raise CheckpointError(
             f"{svd} lacks {', '.join(missing)}; give a folder of Stable Video Diffusion img2vid-xt."

@@ -10,23 +10,17 @@ from typing import Any
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
-from ..bundled import PIPELINE_CLASS, module_of, name_own_code, name_package_code
+from ..bundled import module_of, name_own_code
 from ..convert.card import write_card
 from ..convert.output import check_disk, check_output, written_aside
 from ..errors import UserError
-from ..model_folder import LIBRARY, PIPELINE_FILE, copy_carried, find_carried, tidy_configs, write_json
-from ..models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
+from ..model_folder import INDEX, LIBRARY, PIPELINE_FILE, copy_carried, find_carried, tidy_configs, write_json
 from ..progress import Progress, no_progress
+from .converted import CLASSES, read_index
 from .failures import told_plainly
 from .flatten import flatten
 
-INDEX, SCHEDULER_CONFIG = "model_index.json", "scheduler_config.json"
-CLASSES = {
-    "im_adapter": IMAdapter,
-    "motion_extractor": MotionExtractor,
-    "pose_guider": PoseGuider,
-    "unet": HunyuanPortraitUNet,
-}
+SCHEDULER_CONFIG = "scheduler_config.json"
 LIBRARIES = ("diffusers", "transformers")  # that a bundle may count on, beside torch
 # Of a component: pickles and code are left behind.
 COMPONENT_FILES = ("*.json", "*.safetensors")
@@ -91,27 +85,6 @@ def write_code(folder: Path) -> None:
     (folder / PIPELINE_FILE).write_text(flatten("pipeline", {"models": "ModelMixin"}), encoding="utf-8")
     for name in CLASSES:
         (folder / name / f"{module_of(name)}.py").write_text(flatten(f"models.{name}"), encoding="utf-8")
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """What a model's folder has, by component: the library and the class; a bundle's as this package names them.
-
-    Raises:
-        UserError: it is no folder of a model, or of another pipeline.
-    """
-    advice = "give a folder that `hunyuan-portrait convert` wrote, or `hf download` fetched to a --local-dir"
-    if not folder.exists():
-        raise UserError(f"There is no model {folder}; {advice}.")
-    file = folder / INDEX
-    if not file.is_file():
-        raise UserError(f"{folder} is not a converted model: it has no {INDEX}; {advice}.")
-    try:
-        index = name_package_code(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{file} cannot be read ({error}); {advice}.") from error
-    if index.get("_class_name") != PIPELINE_CLASS:
-        raise UserError(f"{folder} holds a {index.get('_class_name')}, not a {PIPELINE_CLASS}; {advice}.")
-    return index
 
 
 def _find_components(folder: Path, index: Mapping[str, Any]) -> list[str]:

@@ -1,28 +1,68 @@
 """Converted models: which type of their weights to load, and Hub repositories of them fetched into the cache."""
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.utils import logging
 
-from ..model_folder import CARRIED
+from ..bundled import PIPELINE_CLASS, name_package_code
+from ..errors import UserError
+from ..model_folder import CARRIED, INDEX
+from ..models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from ..progress import Progress, no_progress
 from .failures import told_plainly
 from .fetching import HubFile, check_access, check_space, fetch_all, format_size, keep_revision
 
 logger = logging.get_logger(__name__)
 
+CLASSES = {
+    "im_adapter": IMAdapter,
+    "motion_extractor": MotionExtractor,
+    "pose_guider": PoseGuider,
+    "unet": HunyuanPortraitUNet,
+}
 VARIANTS = {torch.float16: "fp16", torch.bfloat16: "bf16"}
-CONFIGS = ("model_index.json", "*/config.json", "*/*_config.json")
+CONFIGS = (INDEX, "*/config.json", "*/*_config.json")
 _SHARD = r"(?:-\d{5}-of-\d{5})?"
 # A component's weights, whole, in shards (numbered before or after the variant's name), or the index of shards.
 _WEIGHTS = re.compile(
     rf"(?P<component>\w+)/diffusion_pytorch_model{_SHARD}(?:\.(?P<variant>\w+))?{_SHARD}\.safetensors"
     r"(?:\.index(?:\.(?P<index_variant>\w+))?\.json)?"
 )
+
+
+def read_index(
+    folder: Path,
+    advice: str = "give a folder that `hunyuan-portrait convert` wrote, or `hf download` fetched to a --local-dir",
+    if_damaged: str | None = None,
+) -> dict[str, Any]:
+    """What a model's folder has, by component: the library and the class; a bundle's as this package names them.
+
+    Args:
+        folder: the model's.
+        advice: what to do where it is none.
+        if_damaged: what to do where its index cannot be read; by default as advised.
+
+    Raises:
+        UserError: it is no folder of a model, or of another pipeline.
+    """
+    if not folder.exists():
+        raise UserError(f"There is no model {folder}; {advice}.")
+    file = folder / INDEX
+    if not file.is_file():
+        raise UserError(f"{folder} is not a converted model: it has no {INDEX}; {advice}.")
+    try:
+        index = name_package_code(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{file} cannot be read ({error}); {if_damaged or advice}.") from error
+    if index.get("_class_name") != PIPELINE_CLASS:
+        raise UserError(f"{folder} holds a {index.get('_class_name')}, not a {PIPELINE_CLASS}; {advice}.")
+    return index
 
 
 def choose_variant(names: Collection[str], dtype: torch.dtype) -> str | None:

@@ -17,12 +17,12 @@ from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, tqdm
 
 from ..errors import UserError
+from ..model_folder import DISTRIBUTION
 from ..progress import Progress
 from .failures import is_unreachable, told_plainly
 
 logger = logging.get_logger(__name__)
 
-DISTRIBUTION = "diffusers-hunyuan-portrait"
 COMMIT, DIGEST = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 READ_SIZE = 2**22  # bytes hashed at a time
 DISK_MARGIN = 2**26  # bytes for what is small, and the file system

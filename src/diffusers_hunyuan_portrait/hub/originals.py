@@ -15,15 +15,16 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import WeakFileLock, validate_repo_id
 
 from ..convert import convert_checkpoint, read_config
+from ..convert.checkpoint import SVD_CONFIGS, SVD_WEIGHTS
 from ..convert.layout import PUBLISHED_FILES
 from ..convert.licences import ARCFACE, LICENCES, SVD, TENCENT
 from ..convert.networks import ENTRIES
 from ..errors import UserError
+from ..model_folder import DISTRIBUTION, INDEX
 from ..progress import Progress, no_progress
 from .consent import AcceptLicences, Notice, ensure_accepted
 from .failures import is_full, told_plainly
 from .fetching import (
-    DISTRIBUTION,
     HubFile,
     check_access,
     check_space,
@@ -36,18 +37,12 @@ from .fetching import (
 logger = logging.get_logger(__name__)
 
 PUBLISHED = TENCENT.repository
-SVD_FILES = (
-    "vae/config.json",
-    "vae/diffusion_pytorch_model.fp16.safetensors",
-    "scheduler/scheduler_config.json",
-    "unet/config.json",
-)
+SVD_FILES = (SVD_WEIGHTS[0], *SVD_CONFIGS)
 ARCFACE_REVISION, ARCFACE_FILE = "da2f1e9aa3954dad093213acfc9ae75a68da6ffd", "arcface.onnx"
 CONFIG = "config.json"  # sizes, where they are not the published ones
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*")
 REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*")  # as Git names them, and within a folder of the cache
 PLACES = ("", "hyportrait/")  # where the seven files are in a repository or folder
-INDEX = "model_index.json"  # which a converted model has, and is written last
 
 # To be raised where the same files are converted to something else; what earlier versions made is left alone.
 CONVERSION = 1
@@ -157,7 +152,7 @@ class _Wanted:
     """The files that a conversion takes."""
 
     originals: tuple[HubFile, ...]  # the seven first
-    svd: tuple[HubFile, ...]
+    svd: tuple[HubFile, ...]  # the weights first
     arcface: HubFile
     config: HubFile | None
     revisions: Mapping[str, str]  # by repository, as they were asked for
@@ -169,7 +164,7 @@ class _Wanted:
     @property
     def weights(self) -> list[HubFile]:
         """What is converted, each of them to about its own size."""
-        return [*self.originals[: len(PUBLISHED_FILES)], self.svd[1], self.arcface]
+        return [*self.originals[: len(PUBLISHED_FILES)], self.svd[0], self.arcface]
 
 
 def _choose_files(name: HubName, files: Mapping[str, HubFile]) -> _Wanted:

@@ -16,7 +16,7 @@ from ..convert.licences import TENCENT
 from ..errors import UserError
 from ..model_folder import CARD
 from ..progress import Progress, no_progress
-from .bundle import read_index
+from .converted import read_index
 from .failures import explain, reason_of, told_plainly
 
 logger = logging.get_logger(__name__)
