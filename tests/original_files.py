@@ -4,31 +4,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import onnx
 from hub_server import HubServer
-from onnx import TensorProto, helper, numpy_helper
 
 from diffusers_hunyuan_portrait.convert.licences import ARCFACE, SVD
 from diffusers_hunyuan_portrait.hub.originals import ARCFACE_REVISION, PUBLISHED
 
 Files = Mapping[str, Path | bytes]
 NOT_FETCHED = ("README.md", "svd_xt.safetensors")
-
-
-def write_id_model(path: Path) -> None:
-    """A network with ArcFace's interface: it hands through the first 512 numbers of the picture."""
-    graph = helper.make_graph(
-        [
-            helper.make_node("Reshape", ["data", "flat"], ["numbers"]),
-            helper.make_node("Gather", ["numbers", "places"], ["embedding"], axis=1),
-        ],
-        "stand-in",
-        [helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, 112, 112])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, 512])],
-        [numpy_helper.from_array(np.array([1, -1]), "flat"), numpy_helper.from_array(np.arange(512), "places")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
 
 
 def original_files(source: Path, config: dict, id_model: Path) -> dict[str, Files]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from hub_server import HubServer
-from original_files import add_originals, original_files, write_id_model
+from id_model import write_id_model
+from original_files import add_originals, original_files
 from without_package import run_without_package
 
 from diffusers_hunyuan_portrait import convert_checkpoint

@@ -1,36 +1,16 @@
 """The ID vector, with a small ONNX network in ArcFace's place: what goes in and what is made of what comes out."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from id_model import PLACES, write_id_model
 from synthetic import uniform
 
 from diffusers_hunyuan_portrait import face
 from diffusers_hunyuan_portrait.errors import CheckpointError
 from diffusers_hunyuan_portrait.face import identity
-
-# 512 of the input's 3·112·112 numbers, in no order: the stand-in hands these through.
-PLACES = np.random.default_rng(0).permutation(3 * 112 * 112)[:512]
-
-
-def write_stand_in(path: Path, places: np.ndarray = PLACES, input_name: str = "data", side: int = 112) -> Path:
-    graph = helper.make_graph(
-        [
-            helper.make_node("Reshape", [input_name, "flat"], ["numbers"]),
-            helper.make_node("Gather", ["numbers", "places"], ["embedding"], axis=1),
-        ],
-        "stand-in",
-        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [1, 3, side, side])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, len(places)])],
-        [numpy_helper.from_array(np.array([1, -1]), "flat"), numpy_helper.from_array(places, "places")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
-    return path
 
 
 @pytest.fixture
@@ -39,7 +19,7 @@ def aligned() -> np.ndarray:
 
 
 def test_numbers_go_in_as_they_are_and_come_out_with_unit_norm(tmp_path, aligned):
-    vector = face.IdEncoder(write_stand_in(tmp_path / "arcface.onnx"))(aligned)
+    vector = face.IdEncoder(write_id_model(tmp_path / "arcface.onnx"))(aligned)
     expected = aligned.transpose(2, 0, 1).ravel()[PLACES]  # planes of red, green, blue; still in [0, 1]
     assert vector.shape == (1, 512)
     assert vector.dtype == torch.float32
@@ -62,23 +42,23 @@ def test_another_file_is_refused(tmp_path, content):
 
 def test_another_network_is_refused_by_its_input(tmp_path):
     with pytest.raises(CheckpointError, match=r"\['pixels'\], not 'data'"):
-        face.IdEncoder(write_stand_in(tmp_path / "arcface.onnx", input_name="pixels"))
+        face.IdEncoder(write_id_model(tmp_path / "arcface.onnx", input_name="pixels"))
 
 
 def test_another_network_is_refused_by_its_output(tmp_path, aligned):
-    encoder = face.IdEncoder(write_stand_in(tmp_path / "arcface.onnx", places=PLACES[:128]))
+    encoder = face.IdEncoder(write_id_model(tmp_path / "arcface.onnx", places=PLACES[:128]))
     with pytest.raises(CheckpointError, match=r"\(1, 128\)"):
         encoder(aligned)
 
 
 def test_another_network_is_refused_by_the_size_it_takes(tmp_path, aligned):
-    encoder = face.IdEncoder(write_stand_in(tmp_path / "arcface.onnx", side=160))
+    encoder = face.IdEncoder(write_id_model(tmp_path / "arcface.onnx", side=160))
     with pytest.raises(CheckpointError, match=r"does not take a picture of shape \(1, 3, 112, 112\)"):
         encoder(aligned)
 
 
 def test_without_onnxruntime_it_says_how_to_install_it(tmp_path, monkeypatch):
-    path = write_stand_in(tmp_path / "arcface.onnx")
+    path = write_id_model(tmp_path / "arcface.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(identity.MissingRuntimeError, match="pip install onnxruntime"):
         face.IdEncoder(path)

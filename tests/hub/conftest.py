@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer
 from huggingface_hub import constants
-from original_files import Files, original_files, write_id_model
+from id_model import write_id_model
+from original_files import Files, original_files
 
 
 @pytest.fixture(scope="session")
