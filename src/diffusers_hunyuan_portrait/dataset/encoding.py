@@ -116,7 +116,8 @@ def _encode_frames(frames: NDArray[np.uint8], frame_rate: float, crf: int) -> by
 
 def _decode_frames(video: bytes) -> NDArray[np.uint8]:
     with av.open(io.BytesIO(video), format="mp4") as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        # As it is stored, which PyAV puts in the order R, G, B; faster than a conversion.
+        frames = [frame.to_ndarray(format="gbrp") for frame in container.decode(video=0)]
     if not frames:
         raise ValueError("its video has no frames")
     return np.stack(frames)
