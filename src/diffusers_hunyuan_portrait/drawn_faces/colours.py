@@ -12,6 +12,7 @@ from .identity import Identity
 
 WHITE = np.array([250.0, 249, 246])
 BLACK = np.array([18.0, 14, 16])
+FRAME = np.array([38.0, 32, 36])
 TEETH = np.array([246.0, 242, 232])
 THROAT = np.array([66.0, 18, 24])
 TONGUE = np.array([196.0, 92, 96])
@@ -30,10 +31,12 @@ class Colours(NamedTuple):
     skin_light: Colour
     skin_shadow: Colour
     skin_line: Colour
+    neck_shadow: Colour
     hair: Colour
     hair_light: Colour
     hair_dark: Colour
     brow: Colour
+    lash: Colour
     iris: Colour
     lips: Colour
     lips_light: Colour
@@ -60,10 +63,12 @@ def colours(identity: Identity) -> Colours:
         skin_light=mix(skin, np.array([255.0, 246, 232]), 0.4),
         skin_shadow=skin * [0.74, 0.64, 0.62],
         skin_line=skin * [0.52, 0.40, 0.38],
+        neck_shadow=skin * [0.58, 0.46, 0.45],
         hair=hair,
         hair_light=mix(hair, np.array([255.0, 240, 220]), 0.4),
         hair_dark=hair * 0.62,
         brow=mix(hair * 0.6, BLACK, 0.35),
+        lash=mix(BLACK, skin * 0.45, 0.15),
         iris=_along(_IRIS, identity.eye_colour),
         lips=lips,
         lips_light=mix(lips, WHITE, 0.25),

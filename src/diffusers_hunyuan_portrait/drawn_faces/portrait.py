@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..face import Face
 from . import features
-from .canvas import OVERSAMPLING, Canvas, Points
+from .canvas import OVERSAMPLING, Canvas, Points, Spot
 from .colours import colours, mix
-from .head import HEAD_SCALE, RESTING_PLACE, Head, rings
+from .head import RESTING_PLACE, Head, rings
 from .identity import BALD, Identity
 from .motion import Motion
 
@@ -34,6 +34,7 @@ def draw(identity: Identity, motion: Motion, size: int = 128) -> NDArray[np.uint
     features.draw_ears(canvas, head)
     _draw_hair_cap(canvas, head)
     _draw_skin(canvas, head)
+    features.draw_near_ear(canvas, head)
     features.draw_mouth(canvas, head)
     features.draw_nose(canvas, head)
     features.draw_eyes(canvas, head)
@@ -57,10 +58,10 @@ def locate(identity: Identity, motion: Motion, size: int = 128) -> Face:
 
 def _face_outline(head: Head) -> Points:
     """Places all around the face, from the forehead to the chin."""
-    angle = np.radians(np.arange(-70, 71, 10))[:, None]
-    y = np.array([-0.42, -0.2, 0.1, 0.4, 0.7, 0.85, 1.0])
-    width = features.half_width(head.identity, y)
-    return head.on_face(width * np.sin(angle), y)
+    y, angle = np.meshgrid([-0.42, -0.2, 0.1, 0.4, 0.7, 0.85, 1.0], np.radians(np.arange(-70, 71, 10)))
+    width, _ = head.shape.at(y)
+    (points,) = head.on_face(((width * np.sin(angle)).ravel(), y.ravel(), 0))
+    return points
 
 
 @lru_cache(maxsize=8)
@@ -73,133 +74,132 @@ def _background(identity: Identity, side: int) -> NDArray[np.uint8]:
     )
     height = (np.linspace(0, 1, side)[:, None] + 0.25 * np.linspace(0, 1, side))[..., None] / 1.25
     canvas = Canvas((light + (dark - light) * height + 0.5).astype(np.uint8), side)
-    disc = RESTING_PLACE + 0.44 * _circle(96)
-    part = canvas.part(disc)
-    part.fill(disc, mix(mix(light, dark, 0.4), tones.background_light, identity.background_shape))
-    canvas.reveal(part, disc)
-    canvas.shade(RESTING_PLACE + [0, 0.1], [0.55, 0], [0, 0.6], tones.background_dark, 0.35)
+    canvas.fill(
+        RESTING_PLACE + 0.44 * _circle(96),
+        mix(mix(light, dark, 0.4), tones.background_light, identity.background_shape),
+    )
+    canvas.shade(Spot(RESTING_PLACE + np.array([0, 0.1]), _across(0.55), _down(0.6), tones.background_dark, 0.35))
     canvas.pixels.setflags(write=False)
     return canvas.pixels
 
 
 def _draw_back_hair(canvas: Canvas, head: Head) -> None:
     """What falls behind the neck, for hair longer than the ears."""
-    fall = head.identity.hair_length - 0.35
+    identity, tones = head.identity, head.colours
+    fall = identity.hair_length - 0.35
     if fall <= 0:
         return
-    y = np.linspace(-0.4, 0.5 + 1.5 * fall, 8)[:, None]
-    width = head.identity.head_width * (1.06 + 0.14 * head.identity.hair_volume + 0.12 * np.clip(y, 0, 1) * fall)
-    angle = np.radians(np.arange(90, 271, 15))
-    x, z = width * np.sin(angle), 0.8 * np.cos(angle) + 0.1
-    lock = _hull(head.project(np.stack(np.broadcast_arrays(x, y, z), axis=-1).reshape(-1, 3)))
-    tones = colours(head.identity)
-    canvas.fill(lock, tones.hair_dark)
-    part = canvas.part(lock)
-    for side in (-1, 1):
-        middle = head.project(np.array([[side * width.max() * 0.9, 0.3, 0]]))[0]
-        part.shade(middle, [0.07, 0], [0, 0.3], tones.hair, 0.9)
-    canvas.reveal(part, lock)
+    t = np.linspace(0, 1, 12)[:, None]
+    y = -0.8 + (1.3 + 1.4 * fall) * t
+    volume = 1.1 + 0.14 * identity.hair_volume + 0.2 * fall * np.sin(np.pi * np.minimum(t, 0.8))
+    width = identity.head_width * volume * (1 - 0.3 * t**4 - 0.45 * (1 - t) ** 4)
+    angle = np.radians(np.arange(90, 271, 20))
+    places = np.broadcast_arrays(width * np.sin(angle), y, 0.7 * np.cos(angle) + 0.1)
+    turned = head.project(np.stack(places, axis=-1).reshape(-1, 3))
+    # Hair hangs: what is further down follows the head's tilt less.
+    hanging = head.centre + head.scale * np.stack(places[:2], axis=-1).reshape(-1, 2)
+    weight = np.broadcast_to(0.8 * t**1.5, places[0].shape).reshape(-1, 1)
+    lock = _hull(turned + (hanging - turned) * weight)
+    low, span = lock.min(axis=0), np.ptp(lock, axis=0)
+    spots = [
+        Spot(low + span * [part, 0.55], _across(0.12), _down(0.45 * span[1]), tones.hair, 0.9)
+        for part in (0.06, 0.94)
+    ]
+    canvas.fill_shaded(lock, tones.hair_dark, spots)
 
 
 def _draw_body(canvas: Canvas, head: Head) -> None:
     """Neck, shoulders and clothes, which follow the head a little."""
-    identity, motion, tones = head.identity, head.motion, colours(head.identity)
+    identity, motion, tones = head.identity, head.motion, head.colours
     grown = 1 + 0.4 * (motion.size - 1)
-    base = np.array([0.5 + 0.4 * motion.x, 0.92 + 0.35 * motion.y])
-    shoulder = np.array([(0.0, -0.015), (0.12, -0.02), (0.2, 0.015), (0.33, 0.05), (0.43, 0.12), (0.48, 0.3)])
-    torso = base + grown * _smooth(np.concatenate([shoulder[::-1] * [-1, 1], shoulder[1:]]))
-    torso = np.concatenate([torso, [[torso[-1, 0], 1.3], [torso[0, 0], 1.3]]])
-    canvas.fill(torso, tones.clothes)
-    part = canvas.part(torso)
-    part.shade(base + [-0.26, 0.07], [0.2, 0], [0, 0.12], tones.clothes_light, 0.7)
-    part.shade(base + [0.3, 0.16], [0.3, 0], [0, 0.2], tones.clothes_dark, 0.8)
-    canvas.reveal(part, torso)
-
-    thick = HEAD_SCALE * 0.62 * identity.head_width * grown
-    jaw = head.project(np.array([[-0.62, 0.45, 0.05], [0.62, 0.45, 0.05]]) * [identity.head_width, 1, 1])
-    collar = base + grown * np.array([[thick * 1.12, 0.0], [-thick * 1.12, 0.0]])
-    opening = base + grown * np.array([0, 0.035 + 0.09 * identity.neckline])
-    sag = np.array([0.72 - 0.3 * identity.neckline, 0.3])  # how round the neckline is
-    low = opening + np.array([[thick * sag[0], -grown * sag[1] * 0.05], [-thick * sag[0], -grown * sag[1] * 0.05]])
-    line = _smooth(np.stack([collar[0], low[0], opening, low[1], collar[1]]))
-    neck = np.concatenate([jaw, line])
-    canvas.stroke(line, 0.022 * grown, tones.clothes_dark)
-    canvas.fill(neck, tones.skin)
-    part = canvas.part(neck)
-    chin = head.on_face(0, 0.95)[0]
-    part.shade(chin + [0.012, 0.0], [0.24 * grown, 0], [0, 0.13 * grown], tones.skin_shadow, 1.0)
-    part.shade(base + [0.1, -0.04], [0.08, 0], [0, 0.12], tones.skin_shadow, 0.6)
-    canvas.reveal(part, neck)
+    base = np.array([0.5 + 0.4 * motion.x, 0.885 + 0.4 * motion.y])
+    canvas.fill_shaded(
+        np.concatenate([base + grown * _SHOULDERS, [[1.2, 1.3], [-0.2, 1.3]]]),
+        tones.clothes,
+        [
+            Spot(base + grown * np.array([-0.24, 0.06]), _across(0.2), _down(0.1), tones.clothes_light, 0.8),
+            Spot(base + grown * np.array([0.3, 0.16]), _across(0.3), _down(0.2), tones.clothes_dark, 0.8),
+        ],
+    )
+    thick = 0.17 * identity.head_width
+    depth = 0.03 + 0.08 * identity.neckline
+    bend = np.array([0.8 - 0.3 * identity.neckline, 0.75 - 0.25 * identity.neckline])  # how round the neckline is
+    corner, low = np.array([1.15 * thick, -0.01]), np.array([bend[0] * thick, bend[1] * depth])
+    line = base + grown * _smooth(np.stack([corner, low, [0, depth], low * [-1, 1], corner * [-1, 1]]))
+    jaw = head.project(np.array([[-0.55, 0.45, 0.0], [0.55, 0.45, 0.0]]) * [identity.head_width, 1, 1])
+    waist = base + grown * np.array([[thick, -0.05], [-thick, -0.05]])
+    neck = np.concatenate([waist[1:], jaw, waist[:1], line])
+    (chin,) = head.on_face((0, 0.9, 0))
+    spots = [
+        Spot(base + grown * np.array([-0.03, 0.03]), _across(0.14), _down(0.07), tones.skin, 0.9),
+        Spot(chin[0] + [0.015, 0.01], _across(0.2 * grown), _down(0.12 * grown), tones.neck_shadow, 0.9),
+    ]
+    canvas.stroke(line, 0.024 * grown, tones.clothes_dark)
+    canvas.fill_shaded(neck, mix(tones.skin, tones.skin_shadow, 0.7), spots)
 
 
 def _draw_hair_cap(canvas: Canvas, head: Head) -> None:
     """The hair on the skull; the skin is drawn over it."""
-    identity, tones = head.identity, colours(head.identity)
+    identity, tones = head.identity, head.colours
     if identity.hair_length < BALD:
         return
     bottom = -0.05 + 0.75 * min(identity.hair_length, 0.8)
-    grown = 1.05 + 0.13 * identity.hair_volume
-    crown = rings(identity, -1.0, bottom, grown) * [1, 1, 1] + [0, -0.05 - 0.1 * identity.hair_volume, -0.04]
-    cap = _hull(head.project(crown))
-    canvas.fill(cap, tones.hair)
-    part = canvas.part(cap)
-    low, high = cap.min(axis=0), cap.max(axis=0)
-    span = high - low
-    part.shade(low + span * [0.8, 0.75], span * [0.4, 0], span * [0, 0.6], tones.hair_dark, 0.8)
-    part.shade(low + span * [0.36, 0.2], span * [0.4, 0], span * [0, 0.22], tones.hair_light, 0.75)
-    canvas.reveal(part, cap)
+    places = rings(identity, -1.0, bottom, 1.05 + 0.13 * identity.hair_volume)
+    cap = _hull(head.project(places - [0, 0.05 + 0.1 * identity.hair_volume, 0.04]))
+    low, span = cap.min(axis=0), np.ptp(cap, axis=0)
+    across, down = _across(0.4 * span[0]), _down(span[1])
+    spots = [
+        Spot(low + span * [0.8, 0.75], across, 0.6 * down, tones.hair_dark, 0.8),
+        Spot(low + span * [0.36, 0.2], across, 0.22 * down, tones.hair_light, 0.75),
+    ]
+    canvas.fill_shaded(cap, tones.hair, spots)
 
 
 def _draw_skin(canvas: Canvas, head: Head) -> None:
     """Face and forehead, with the light from the picture's upper left."""
-    tones = colours(head.identity)
-    surface = rings(head.identity, -1.0, 1.0, 1.0)
+    tones, across, down = head.colours, head.across, head.down
+    places = _skin(head.identity).copy()
+    places[:, 1] = head.drop(places[:, 1])
+    (middle,) = head.on_face(([-0.2, 0.0, 0.0], [-0.15, 1.0, _hairline(head.identity)], 0))
+    spots = [
+        Spot(head.centre + across * 1.05 + down * 0.35, across * 0.8, down * 1.5, tones.skin_shadow, 0.85),
+        Spot(middle[1], across * 0.8, down * 0.3, tones.skin_shadow, 0.45),
+        Spot(middle[0], across * 0.75, down * 0.75, tones.skin_light, 0.8),
+        *features.face_shades(head),
+    ]
+    if head.identity.hair_length >= BALD:
+        spots.append(Spot(middle[2], across * 0.8, down * 0.2, tones.skin_shadow, 0.55))
+    canvas.fill_shaded(_hull(head.project(places)), tones.skin, spots)
+
+
+@lru_cache(maxsize=64)
+def _skin(identity: Identity) -> NDArray[np.float64]:
+    """The part of the head's surface that no hair covers, (n, 3)."""
+    surface = rings(identity, -1.0, 1.0, 1.0)
+    if identity.hair_length < BALD:
+        return surface
     x, y, z = surface.T
-    seen = (z > 0) | (y > 0.25)
-    if head.identity.hair_length >= BALD:
-        temple = x / head.identity.head_width  # hair frames the forehead in an arch
-        seen &= y > _hairline(head.identity) + 0.55 * np.abs(temple) ** 4
-        seen &= (z > 0.25) | (y > -0.1)
-    else:
-        seen |= y < 0.25
-    face = surface[seen] * [1, 1, 1]
-    face[:, 1] = head.drop(face[:, 1])
-    outline = _hull(head.project(face))
-    canvas.fill(outline, tones.skin)
-    part = canvas.part(outline)
-    unit = head.scale
-    across, down = head.rotation[:2, 0] * unit, head.rotation[:2, 1] * unit
-    middle = head.on_face([-0.2, 0.0, 0.0], [-0.15, 0.1, 1.0])
-    centre = head.centre + 0.1 * unit
-    part.shade(centre + across * 0.95 + down * 0.25, across * 0.8, down * 1.5, tones.skin_shadow, 0.85)
-    part.shade(middle[2], across * 0.8, down * 0.3, tones.skin_shadow, 0.45)
-    part.shade(middle[0], across * 0.75, down * 0.75, tones.skin_light, 0.8)
-    if head.identity.hair_length >= BALD:
-        part.shade(head.on_face(0, _hairline(head.identity))[0], across * 0.8, down * 0.2, tones.skin_shadow, 0.55)
-    features.shade_face(part, head, across, down)
-    canvas.reveal(part, outline)
+    temple = np.abs(x) / identity.head_width  # hair frames the forehead in an arch
+    bare = (y > _hairline(identity) + 0.55 * temple**4) & (z > np.where(y < 0.1, 0.2, -0.2))
+    return surface[bare]
 
 
 def _draw_fringe(canvas: Canvas, head: Head) -> None:
     """Two swept locks from the parting to the temples."""
-    identity, tones = head.identity, colours(head.identity)
+    identity, tones = head.identity, head.colours
     if identity.hair_length < BALD:
         return
     root = 0.45 * identity.parting * identity.head_width
     top, bottom = _hairline(identity) - 0.12, -0.5 + 0.12 * identity.fringe
-    for side, tone in ((-1, tones.hair), (1, mix(tones.hair, tones.hair_dark, 0.5))):
-        temple = side * 0.93 * identity.head_width
-        part = np.linspace(0, 1, 9)
-        lower = head.on_face(
-            root + (temple - root) * part,
-            top + (bottom - top) * np.sin(part * np.pi / 2) ** 0.8 + 0.25 * part**3,
-            0.06,
-        )
-        upper = head.on_face(root + (temple - root) * part[::-1], top - 0.05 + 0.3 * part[::-1] ** 2, 0.1)
-        canvas.fill(np.concatenate([lower, upper]), tone)
-        canvas.stroke(
-            (2 * lower + upper[::-1]) / 3, 0.012 * np.sin(part * np.pi), mix(tone, tones.hair_light, 0.35)
-        )
+    t = np.linspace(0, 1, 9)
+    for side, tone in ((-1, mix(tones.hair, tones.hair_light, 0.12)), (1, mix(tones.hair, tones.hair_dark, 0.25))):
+        x = root + (side * 0.93 * identity.head_width - root) * t
+        edge = top + (bottom - top) * np.sin(t * np.pi / 2) ** 0.8 + 0.42 * t**3
+        lower, upper = head.on_face((x, edge, 0.06), (x, top - 0.05 + 0.4 * t**2, 0.1))
+        canvas.fill(np.concatenate([lower, upper[::-1]]), tone)
+        for part in (0.35, 0.7):
+            strand = lower + (upper - lower) * part
+            canvas.stroke(strand, 0.01 * np.sin(t * np.pi), mix(tone, tones.hair_light, 0.35))
 
 
 def _hairline(identity: Identity) -> float:
@@ -217,6 +217,14 @@ def _circle(count: int) -> Points:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
+def _across(length: float) -> NDArray[np.float64]:
+    return np.array([length, 0.0])
+
+
+def _down(length: float) -> NDArray[np.float64]:
+    return np.array([0.0, length])
+
+
 def _smooth(points: Points, steps: int = 6) -> Points:
     """A curve through `points` (Catmull-Rom's), `steps` pieces from each to the next."""
     around = np.concatenate([points[:1], points, points[-1:]])
@@ -229,3 +237,7 @@ def _smooth(points: Points, steps: int = 6) -> Points:
         + t**3 * (3 * second - first - 3 * third + fourth)
     ) / 2  # (steps, pieces, xy)
     return np.concatenate([curve.swapaxes(0, 1).reshape(-1, 2), points[-1:]])
+
+
+_HALF_SHOULDERS = np.array([(0.1, -0.03), (0.18, 0.0), (0.31, 0.04), (0.42, 0.1), (0.5, 0.3)])
+_SHOULDERS = _smooth(np.concatenate([_HALF_SHOULDERS[::-1] * [-1, 1], _HALF_SHOULDERS]))  # about the neck's base
