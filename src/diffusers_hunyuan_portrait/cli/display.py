@@ -28,6 +28,7 @@ STAGES = {
     "encode": "Encoding the motion",
     "denoise": "Denoising (steps × windows)",
     "decode": "Decoding and writing",
+    "train": "Training (steps)",
     "download": "Fetching (MB)",
     "check": "Checking (MB)",
     "convert": "Converting (MB)",

@@ -13,6 +13,7 @@ from .bundle import bundle
 from .convert import convert
 from .display import show_error, show_log
 from .doctor import doctor
+from .train import train
 
 app = typer.Typer(
     help="Animate a portrait with the face in a driving clip.",
@@ -24,6 +25,7 @@ app.command()(animate)
 app.command()(convert)
 app.command()(bundle)
 app.command()(doctor)
+app.command()(train)
 
 
 def run() -> None:

@@ -3,6 +3,7 @@
 Whatever is random is drawn here, the noise too, so that a training step is a function of its batch alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..dataset import Clip
+from ..dataset import Clip, face_crops, pose_crops
 from ..errors import UserError
 from ..face import intensity_levels
-from ..face.driving import POSE_SIZE
-from ..face.geometry import face_square
-from ..face.pixels import Picture, arcface_image, cut, dino_image, resize
+from ..face.pixels import Picture, arcface_image, dino_image, resize
 from ..pipeline import MOTION_CHUNK, PAD_FRAMES
 from .options import option
 
@@ -112,26 +111,24 @@ def make_example(
     appearance, motion = _draw_styles(clip, options.style_probability, rng)
 
     example = {
-        "dino_image": dino_image(_resized(appearance[anchor], PORTRAIT_SIZE), sizes.dino)[0],
-        "arcface_image": _arcface_image(appearance[id_frame], clip.landmarks[id_frame]),
+        "dino_image": dino_picture(appearance[anchor], sizes.dino),
+        "arcface_image": arcface_picture(appearance[id_frame], clip.landmarks[id_frame]),
     }
     if options.cached_latents:
         latents = _cached_latents(clip, sizes)
         example["latents"], example["portrait_latents"] = latents[frames], latents[anchor]
     else:
-        example["frames"] = _as_tensor([_resized(appearance[frame], sizes.picture) for frame in frames])
-        example["portrait"] = _as_tensor([_resized(appearance[anchor], sizes.picture)])[0]
+        example["frames"] = as_tensor([resized(appearance[frame], sizes.picture) for frame in frames])
+        example["portrait"] = as_tensor([resized(appearance[anchor], sizes.picture)])[0]
 
     if options.cached_motion:
         row = _cached(clip, "anchors").tolist().index(anchor)
         example["expression"] = torch.from_numpy(_cached(clip, "expression")[row, frames]).float()
         example["rotation"] = torch.from_numpy(_cached(clip, "rotation")[row, frames]).float()
     else:
-        face_crops, pose_crops = motion_crops(
-            motion[frames], clip.landmarks[frames], clip.face_boxes[anchor], sizes.motion
-        )
-        example["face_crops"] = jitter_colors(face_crops.float() / 255, options, rng)
-        example["pose_crops"] = pose_crops.float() / 255
+        faces = face_crops(motion[frames], clip.landmarks[frames], clip.face_boxes[anchor], sizes.motion)
+        example["face_crops"] = jitter_colors(faces.float() / 255, options, rng)
+        example["pose_crops"] = pose_crops(motion[frames], sizes.motion).float() / 255
     head_level, expression_level = intensity_levels(clip.landmarks[chunk])
 
     scale = sizes.latent / clip.frames.shape[1]
@@ -145,30 +142,6 @@ def make_example(
         "noise_level": torch.tensor(rng.standard_normal(), dtype=torch.float32),
         "drop": torch.tensor(rng.random(), dtype=torch.float32),
     }
-
-
-def motion_crops(
-    frames: NDArray[np.uint8], landmarks: NDArray[np.float64], anchor_box: NDArray[np.float64], size: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Face crops and pose crops of the frames of a clip, whose whole square is the portrait box.
-
-    Contract, "Face crop" and "Pose crop", with the frame that `anchor_box` is of as the first.
-
-    Args:
-        frames: (F, S, S, 3) RGB.
-        landmarks: (F, 5, 2) in the frames' pixels.
-        anchor_box: (4,) the face box that the face crops lean on, in the same pixels.
-        size: the crops' side.
-
-    Returns:
-        Face crops and pose crops, each (F, 3, size, size) uint8.
-    """
-    faces = [
-        resize(cut(frame, face_square(points, anchor_box)), size, size, Image.Resampling.BILINEAR)
-        for frame, points in zip(frames, landmarks, strict=True)
-    ]
-    heads = [resize(_resized(frame, POSE_SIZE), size, size, Image.Resampling.BILINEAR) for frame in frames]
-    return _as_tensor(faces), _as_tensor(heads)
 
 
 def jitter_colors(pictures: torch.Tensor, options: ExampleOptions, rng: np.random.Generator) -> torch.Tensor:
@@ -250,15 +223,22 @@ def _draw_styles(
     return copies[first], copies[second]
 
 
-def _arcface_image(frame: Picture, landmarks: NDArray[np.float64]) -> torch.Tensor:
+def dino_picture(frame: Picture, size: int) -> torch.Tensor:
+    """A frame of a clip, whose square is the portrait, as DINO takes it: (3, size, size), normalised."""
+    return dino_image(resized(frame, PORTRAIT_SIZE), size)[0]
+
+
+def arcface_picture(frame: Picture, landmarks: NDArray[np.float64]) -> torch.Tensor:
+    """The same as ArcFace takes it: (3, 112, 112) in [0, 1]."""
     points = landmarks * (PORTRAIT_SIZE / frame.shape[0])
-    return torch.from_numpy(arcface_image(_resized(frame, PORTRAIT_SIZE), points)).permute(2, 0, 1)
+    return torch.from_numpy(arcface_image(resized(frame, PORTRAIT_SIZE), points)).permute(2, 0, 1)
 
 
-def _resized(frame: Picture, side: int) -> Picture:
+def resized(frame: Picture, side: int) -> Picture:
     """A square picture at another size, as a portrait's square is cut."""
     return frame if frame.shape[0] == side else resize(frame, side, side, Image.Resampling.BICUBIC)
 
 
-def _as_tensor(pictures: list[Picture]) -> torch.Tensor:
+def as_tensor(pictures: Sequence[Picture]) -> torch.Tensor:
+    """Pictures of one size as (N, 3, H, W) uint8."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()

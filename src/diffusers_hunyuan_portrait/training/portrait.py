@@ -1,6 +1,7 @@
 """The stage *portrait*: all trained parts in one module whose forward is the loss (paper, sections 3 and 4.1)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -88,6 +89,10 @@ class PortraitTraining(nn.Module):
                 is_new = not name.startswith("unet.") or "_motion." in name
                 (new if is_new else inherited).append(parameter)
         return [{"params": inherited, "lr": learning_rate}, {"params": new, "lr": new_parts_learning_rate}]
+
+    def save(self, folder: Path) -> None:
+        """Writes the model as a folder that `from_pretrained` loads."""
+        self.pipe.save_pretrained(folder)
 
     def forward(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The loss of a batch of examples (`make_example`), one number."""
