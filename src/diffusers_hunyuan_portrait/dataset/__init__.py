@@ -3,12 +3,14 @@
 from .caches import add_expression, add_latents, face_crops, pose_crops
 from .clip import Clip
 from .cutting import Refusal, Rules, cut_film, make_clip
+from .preparation import PrepareSettings, prepare
 from .shards import ClipShards, ClipWriter
 
 __all__ = [
     "Clip",
     "ClipShards",
     "ClipWriter",
+    "PrepareSettings",
     "Refusal",
     "Rules",
     "add_expression",
@@ -17,4 +19,5 @@ __all__ = [
     "face_crops",
     "make_clip",
     "pose_crops",
+    "prepare",
 ]

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
+from ..face.driving import POSE_SIZE
 from ..face.geometry import face_square
 from ..face.pixels import Picture, cut, resize
 from ..models import MotionExtractor
@@ -17,21 +19,32 @@ from .clip import Clip
 BATCH = 16  # frames that a network sees at once
 
 
-def face_crops(clip: Clip, anchor: int, size: int) -> list[Picture]:
-    """The face crop of each frame, (size, size, 3), where frame `anchor` stands for the first driving frame.
+def face_crops(
+    frames: NDArray[np.uint8], landmarks: NDArray[np.float64], anchor_box: NDArray[np.float64], size: int
+) -> torch.Tensor:
+    """The face crops of a clip's frames, (F, 3, size, size) uint8 (contract, "Face crop").
 
-    Contract, "Face crop".
+    Args:
+        frames: (F, S, S, 3) RGB.
+        landmarks: (F, 5, 2) in the frames' pixels.
+        anchor_box: (4,) the face box, in the same pixels, of the frame that stands for the first driving frame.
+        size: the crops' side.
     """
-    box = clip.face_boxes[anchor]
-    return [
-        resize(cut(frame, face_square(points, box)), size, size, Image.Resampling.BILINEAR)
-        for frame, points in zip(clip.frames, clip.landmarks, strict=True)
-    ]
+    return _as_tensor(
+        [
+            resize(cut(frame, face_square(points, anchor_box)), size, size, Image.Resampling.BILINEAR)
+            for frame, points in zip(frames, landmarks, strict=True)
+        ]
+    )
 
 
-def pose_crops(clip: Clip, size: int) -> list[Picture]:
-    """The pose crop of each frame, (size, size, 3): the whole square (contract, "Pose crop")."""
-    return [resize(frame, size, size, Image.Resampling.BILINEAR) for frame in clip.frames]
+def pose_crops(frames: NDArray[np.uint8], size: int) -> torch.Tensor:
+    """The pose crops of a clip's frames, (F, 3, size, size) uint8: the whole square (contract, "Pose crop")."""
+    heads = (
+        resize(frame, POSE_SIZE, POSE_SIZE, Image.Resampling.BICUBIC) if len(frame) != POSE_SIZE else frame
+        for frame in frames
+    )
+    return _as_tensor([resize(head, size, size, Image.Resampling.BILINEAR) for head in heads])
 
 
 @torch.no_grad()
@@ -43,7 +56,7 @@ def add_latents(clip: Clip, vae: Any) -> Clip:
     """
     parts = []
     for start in range(0, len(clip), BATCH):
-        pixels = _as_tensor(clip.frames[start : start + BATCH]).to(vae.device) * 2 - 1
+        pixels = _as_tensor(clip.frames[start : start + BATCH]).to(vae.device).float() / 127.5 - 1
         with Float32Weights():
             parts.append(vae.encode(pixels).latent_dist.mode())
     latents = torch.cat(parts) * vae.config.scaling_factor  # (frames, channels, h, w)
@@ -61,25 +74,24 @@ def add_expression(
 
     Args:
         motion_extractor: in eval mode, on the device that it is to run on.
-        anchors: frame numbers.
+        anchors: frame numbers, at least one.
         jitter: changes the colours of an anchor's face crops, (F, 3, S, S) in [0, 1]; called once an anchor.
     """
-    size = motion_extractor.config.image_size
-    pose = _as_tensor(pose_crops(clip, size))
-    expression, rotation = [], torch.empty(0)
+    size, device = motion_extractor.config.image_size, motion_extractor.device
+    pose = pose_crops(clip.frames, size)
+    expression: list[torch.Tensor] = []
+    rotation = torch.empty(0)
     for anchor in anchors:
-        crops = _as_tensor(face_crops(clip, anchor, size))
-        crops = crops if jitter is None else jitter(crops)
-        if not len(rotation):  # it looks at the whole square, and is the same for all anchors
-            seen = [
-                motion_extractor(face.to(motion_extractor.device), head.to(motion_extractor.device), 0, 0)
-                for face, head in zip(crops.split(BATCH), pose.split(BATCH), strict=True)
-            ]
-            rotation = torch.cat([part.rotation for part in seen])
+        crops = face_crops(clip.frames, clip.landmarks, clip.face_boxes[anchor], size).float() / 255
+        batches = (crops if jitter is None else jitter(crops)).to(device).split(BATCH)
+        if len(expression) == 0:
+            heads = (batch.to(device).float() / 255 for batch in pose.split(BATCH))
+            seen = [motion_extractor(face, head, 0, 0) for face, head in zip(batches, heads, strict=True)]
             expression.append(torch.cat([part.expression for part in seen]))
+            # It is read from the whole square, which is the same for all anchors.
+            rotation = torch.cat([part.rotation for part in seen])
         else:
-            encode = motion_extractor.expression_encoder
-            expression.append(torch.cat([encode(face.to(rotation.device)) for face in crops.split(BATCH)]))
+            expression.append(torch.cat([motion_extractor.expression_encoder(face) for face in batches]))
     return replace(
         clip,
         anchors=np.array(anchors, dtype=np.int64),
@@ -88,6 +100,6 @@ def add_expression(
     )
 
 
-def _as_tensor(pictures: Sequence[Picture] | np.ndarray) -> torch.Tensor:
-    """(F, H, W, 3) uint8 to (F, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.stack(list(pictures))).permute(0, 3, 1, 2).float().contiguous() / 255
+def _as_tensor(pictures: Sequence[Picture] | NDArray[np.uint8]) -> torch.Tensor:
+    """(F, H, W, 3) to (F, 3, H, W) uint8."""
+    return torch.from_numpy(np.stack(list(pictures))).permute(0, 3, 1, 2).contiguous()

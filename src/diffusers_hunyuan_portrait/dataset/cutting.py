@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import UnreadableMediaError, UserError
 from ..face import Detector, Face, cut_portrait
+from ..face.detection.interface import largest_face
 from ..face.geometry import Box, portrait_box
 from ..face.pixels import Picture
 from .clip import Clip
@@ -18,6 +19,9 @@ THUMBNAIL = 32  # pixels a side, in which film cuts are looked for
 # Of 255, the mean difference of two thumbnails. On thirteen real clips neighbours within a scene differed by at
 # most 5.4 and across a cut by at least 45.
 CUT_DIFFERENCE = 15
+# Of the largest face's side; what is smaller is somebody far behind, or a hand that a detector takes for a face
+# (the bundled one does in 3 frames of 120 of a clip with one face, at a quarter of its side).
+SECOND_FACE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -87,14 +91,13 @@ def make_clip(
     """
     piece: _Piece | None = None
     for index, picture in enumerate(frames):
-        faces = detector.detect(picture)
-        reason = why_refused(faces, picture)
-        if reason:
-            raise UserError(f"Frame {index} makes no clip: {reason}; give frames that show one face each.")
-        piece = piece or _Piece(0, Square.around(faces[0], picture, size))
-        if not piece.square.holds(faces[0]):
+        face = choose_face(detector.detect(picture), picture)
+        if isinstance(face, str):
+            raise UserError(f"Frame {index} makes no clip ({face}); give frames that show one face each.")
+        piece = piece or _Piece(0, Square.around(face, picture, size))
+        if not piece.square.holds(face):
             raise UserError(f"The face leaves the square in frame {index}; give the frames before it.")
-        piece.add(picture, faces[0], {})
+        piece.add(picture, face, {})
     if piece is None:
         raise UserError("There are no frames to make a clip of.")
     return piece.clip(frame_rate, source or {})
@@ -128,23 +131,18 @@ def cut_film(
         for number, (picture, *styled) in enumerate(zip(frames, *copies.values(), strict=False)):
             before, thumbnail = thumbnail, _thumbnail(picture)
             is_cut = before is not None and np.abs(thumbnail - before).mean() > CUT_DIFFERENCE
-            faces = detector.detect(picture)
-            reason = why_refused(faces, picture, rules.min_face)
-            if piece is not None:
-                ending = "a cut in the film" if is_cut else reason
-                if ending is None and not piece.square.holds(faces[0]):
-                    ending = "the face leaving its square"
-                if ending is not None or len(piece) == rules.max_frames:
-                    yield piece.finish(rules.min_frames, frame_rate, ending)
-                    piece = None
-            if refusal is not None and refusal.reason != reason:
+            face = choose_face(detector.detect(picture), picture, rules.min_face)
+            if piece is not None and (ending := piece.why_over(face, is_cut, rules.max_frames)):
+                yield piece.finish(rules.min_frames, frame_rate, ending)
+                piece = None
+            if refusal is not None and refusal.reason != face:
                 yield refusal
                 refusal = None
-            if reason is not None:
-                refusal = Refusal(number, 1, reason) if refusal is None else refusal.longer()
+            if isinstance(face, str):
+                refusal = Refusal(number, 1, face) if refusal is None else refusal.longer()
             else:
-                piece = piece or _Piece(number, Square.around(faces[0], picture, rules.size))
-                piece.add(picture, faces[0], dict(zip(copies, styled, strict=True)))
+                piece = piece or _Piece(number, Square.around(face, picture, rules.size))
+                piece.add(picture, face, dict(zip(copies, styled, strict=True)))
     except UnreadableMediaError as error:
         damage = error  # what came before it is good
     if piece is not None:
@@ -155,16 +153,25 @@ def cut_film(
         yield Refusal(number + 1, 0, "unreadable", str(damage))
 
 
-def why_refused(faces: Sequence[Face], picture: Picture, min_face: int = 1) -> str | None:
-    """Why no clip can have a frame that shows these faces, in a few words; None where one can."""
-    if len(faces) != 1:
-        return "several faces" if faces else "no face"
-    (face,) = faces
-    height, width = picture.shape[:2]
-    if not _all_inside(face.landmarks, width, height):
+def choose_face(faces: Sequence[Face], picture: Picture, min_face: int = 1) -> Face | str:
+    """Of the faces found in the picture the one that a clip can be made around; or, in a few words, why none can.
+
+    Args:
+        min_face: the least side of its box, in pixels.
+    """
+    face = largest_face(faces)
+    if face is None:
+        return "no face"
+    if sum(_side(other) > SECOND_FACE * _side(face) for other in faces) > 1:
+        return "several faces"
+    if not _all_inside(face.landmarks, picture.shape[1], picture.shape[0]):
         return "face over the picture's edge"
+    return face if _side(face) >= min_face else "face too small"
+
+
+def _side(face: Face) -> float:
     x1, y1, x2, y2 = face.box.tolist()
-    return "face too small" if min(x2 - x1, y2 - y1) < min_face else None
+    return min(x2 - x1, y2 - y1)
 
 
 @dataclass(frozen=True)
@@ -212,7 +219,17 @@ class _Piece:
         for name, copy in styled.items():
             self.styles.setdefault(name, []).append(cut_portrait(copy, box, size, size))
 
-    def finish(self, min_frames: int, frame_rate: float, ending: str | None) -> Clip | Refusal:
+    def why_over(self, face: Face | str, is_cut: bool, max_frames: int) -> str | None:
+        """What ends the clip before a frame with this face, or none for this reason; None where it goes on."""
+        if is_cut:
+            return "a cut in the film"
+        if isinstance(face, str):
+            return face
+        if not self.square.holds(face):
+            return "the face leaving its square"
+        return "the most that a clip may have" if len(self) == max_frames else None
+
+    def finish(self, min_frames: int, frame_rate: float, ending: str) -> Clip | Refusal:
         """The clip, or why it is none; `ending` says what ended it."""
         if len(self) < min_frames:
             return Refusal(self.start, len(self), "too short", f"{len(self)} frames up to {ending}")

@@ -55,6 +55,11 @@ class ClipWriter:
         """
         self.write_files(key or f"{self._number:06d}-{self._count:06d}", encode_clip(clip, self.crf))
 
+    @property
+    def shard(self) -> int:
+        """The number of the shard that the next clip goes into; those below are whole."""
+        return self._number
+
     def write_files(self, key: str, files: Mapping[str, bytes]) -> None:
         """Add a clip that `encode_clip` has made files of; see `write`."""
         if not re.fullmatch(r"[^./\\]+", key):
