@@ -207,12 +207,13 @@ def draw_glasses(canvas: Canvas, head: Head) -> None:
     )
     for side, frame in zip(SIDES, frames, strict=True):
         canvas.stroke(frame, width, FRAME)
-        if side * yaw < 8:  # the far arm is hidden by the head
+        seen = min(max(1 - side * yaw / 20, 0), 1)  # the head hides the far arm
+        if seen:
             hinge, ear = (
                 np.array([side * (half + 0.25), EYE_HEIGHT, 0.62]),
-                np.array([side * 0.76, EYE_HEIGHT, 0.0]),
+                np.array([side * head.identity.head_width, EYE_HEIGHT, 0.0]),
             )
-            canvas.stroke(head.project(hinge + (ear - hinge) * arm[:, None]), width, FRAME)
+            canvas.stroke(head.project(hinge + (ear - hinge) * seen * arm[:, None]), width, FRAME)
     canvas.stroke(bridge, width, FRAME)
 
 

@@ -10,7 +10,7 @@ from .colours import colours
 from .identity import Identity
 from .motion import Motion
 
-HEAD_SCALE = 0.355  # half the height of an average head at rest, in sides of the picture
+HEAD_SCALE = 0.36  # half the height of an average head at rest, in sides of the picture
 RESTING_PLACE = np.array([0.5, 0.445])  # of the head's centre
 DEPTH = 0.62  # from the head's centre to the face, in halves of an average head's height
 CHIN_DROP = 0.13  # how far an open jaw lowers the chin

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .parameters import names_of, scaled
 
 IDENTITY_RANGES = {
-    "head_width": (0.66, 0.82),
+    "head_width": (0.71, 0.84),
     "head_length": (0.93, 1.05),
     "jaw": (0.0, 1.0),
     "cheeks": (0.0, 1.0),

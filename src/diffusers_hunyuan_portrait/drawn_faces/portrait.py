@@ -58,7 +58,7 @@ def locate(identity: Identity, motion: Motion, size: int = 128) -> Face:
 
 def _face_outline(head: Head) -> Points:
     """Places all around the face, from the forehead to the chin."""
-    y, angle = np.meshgrid([-0.42, -0.2, 0.1, 0.4, 0.7, 0.85, 1.0], np.radians(np.arange(-70, 71, 10)))
+    y, angle = np.meshgrid([-0.6, -0.3, 0.1, 0.4, 0.7, 0.85, 1.0], np.radians(np.arange(-70, 71, 10)))
     width, _ = head.shape.at(y)
     (points,) = head.on_face(((width * np.sin(angle)).ravel(), y.ravel(), 0))
     return points
@@ -180,7 +180,8 @@ def _skin(identity: Identity) -> NDArray[np.float64]:
         return surface
     x, y, z = surface.T
     temple = np.abs(x) / identity.head_width  # hair frames the forehead in an arch
-    bare = (y > _hairline(identity) + 0.55 * temple**4) & (z > np.where(y < 0.1, 0.2, -0.2))
+    sideburn = np.clip((y + 0.1) / 0.5, 0, 1)  # ends between eyes and jaw
+    bare = (y > _hairline(identity) + 0.55 * temple**4) & (z > 0.2 - 0.4 * sideburn)
     return surface[bare]
 
 
@@ -193,9 +194,9 @@ def _draw_fringe(canvas: Canvas, head: Head) -> None:
     top, bottom = _hairline(identity) - 0.12, -0.5 + 0.12 * identity.fringe
     t = np.linspace(0, 1, 9)
     for side, tone in ((-1, mix(tones.hair, tones.hair_light, 0.12)), (1, mix(tones.hair, tones.hair_dark, 0.25))):
-        x = root + (side * 0.93 * identity.head_width - root) * t
+        x = root + (side * 0.97 * identity.head_width - root) * t
         edge = top + (bottom - top) * np.sin(t * np.pi / 2) ** 0.8 + 0.42 * t**3
-        lower, upper = head.on_face((x, edge, 0.06), (x, top - 0.05 + 0.4 * t**2, 0.1))
+        lower, upper = head.on_face((x, edge, 0.06), (x, top - 0.05 + (edge[-1] - top + 0.05) * t**5, 0.1))
         canvas.fill(np.concatenate([lower, upper[::-1]]), tone)
         for part in (0.35, 0.7):
             strand = lower + (upper - lower) * part
