@@ -1,4 +1,4 @@
-"""Films of painted squares for faces, and the detector that finds them: what a film is cut by, without a network."""
+"""Films with painted squares for faces, and the detector that finds them without a network."""
 
 from collections.abc import Iterable
 from pathlib import Path

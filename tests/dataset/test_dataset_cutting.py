@@ -107,7 +107,7 @@ def test_every_frame_is_in_one_clip_or_one_refusal():
 
 def test_the_square_and_its_points_show_the_same_place():
     (clip,) = cut((paint((50, 30, 30)), 1), (paint((60, 34, 30)), 5))
-    x1, y1, x2, y2 = clip.source["box"]
+    x1, y1, x2, _ = clip.source["box"]
     scale = 64 / (x2 - x1)
     wanted = ([60, 34] + POINTS * 30 - [x1, y1]) * scale
     np.testing.assert_allclose(clip.landmarks[-1], wanted, atol=1e-9)  # the same sum in another order

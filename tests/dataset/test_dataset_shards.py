@@ -40,7 +40,7 @@ def full_clip(seed: int = 0) -> Clip:
     )
 
 
-def store(folder, *clips, clips_per_shard=2, **options):
+def store(folder, clips, clips_per_shard=2, **options):
     with ClipWriter(folder, clips_per_shard, **options) as writer:
         for clip in clips:
             writer.write(clip)
@@ -61,7 +61,7 @@ def assert_same(clip: Clip, other: Clip) -> None:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """Five full clips in three shards. Not to be changed."""
-    return store(tmp_path_factory.mktemp("shards"), *(full_clip(seed) for seed in range(5)))
+    return store(tmp_path_factory.mktemp("shards"), (full_clip(seed) for seed in range(5)))
 
 
 def test_clips_come_back_to_the_bit_in_any_order(shards):
@@ -94,7 +94,7 @@ def test_the_levels_of_each_chunk_of_25_frames_are_stored(tmp_path):
     still = np.tile(np.random.default_rng(0).uniform(4, 20, (5, 2)), (30, 1, 1))
     moving = still.copy()
     moving[25:] += 3 * np.arange(5)[:, None, None]  # the head alone moves, in the second chunk alone
-    store(tmp_path, replace(noise_clip(), landmarks=moving))
+    store(tmp_path, [replace(noise_clip(), landmarks=moving)])
     (head, expression), (later_head, later_expression) = json.loads(
         ClipShards(tmp_path).read_files("000000-000000")["json"]
     )["levels"]
@@ -115,7 +115,7 @@ def test_near_lossless_storage_keeps_a_smooth_clip_to_40_db(tmp_path):
     waves = [np.sin((rows * a + columns * b) / 20) for a, b in ((1, 0.3), (0.2, 1), (0.7, 0.7))]
     frames = np.repeat(np.uint8(128 + 90 * np.stack(waves, axis=-1))[None], 30, axis=0)
     clip = replace(noise_clip(size=64), frames=frames)
-    lossless, near = ClipShards(store(tmp_path / "a", clip)), ClipShards(store(tmp_path / "b", clip, crf=12))
+    lossless, near = ClipShards(store(tmp_path / "a", [clip])), ClipShards(store(tmp_path / "b", [clip], crf=12))
     error = np.mean((near[0].frames.astype(float) - frames) ** 2)
     # 40 dB is where a difference can no longer be seen; x264's quality 12 gives 43 to 46 dB.
     assert 0 < error < 255**2 / 10**4
@@ -124,18 +124,20 @@ def test_near_lossless_storage_keeps_a_smooth_clip_to_40_db(tmp_path):
 
 
 def test_a_later_writer_goes_on_with_the_next_shard(tmp_path):
-    store(tmp_path, noise_clip(0))
-    store(tmp_path, noise_clip(1))
+    store(tmp_path, [noise_clip(0)])
+    store(tmp_path, [noise_clip(1)])
     clips = ClipShards(tmp_path)
     assert [clip.source["video"] for clip in (clips[0], clips[1])] == ["film 0.mp4", "film 1.mp4"]
     assert len(set(clips.keys)) == 2
 
 
 def test_an_interruption_leaves_whole_shards_alone(tmp_path):
-    with pytest.raises(KeyboardInterrupt), ClipWriter(tmp_path, 2) as writer:
-        for seed in range(3):
-            writer.write(noise_clip(seed))
+    def three_clips():
+        yield from (noise_clip(seed) for seed in range(3))
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store(tmp_path, three_clips())
     assert [path.name for path in tmp_path.iterdir()] == ["clips-000000.tar"]
     assert len(ClipShards(tmp_path)) == 2
 
