@@ -13,6 +13,7 @@ from .bundle import bundle
 from .convert import convert
 from .display import show_error, show_log
 from .doctor import doctor
+from .prepare import prepare
 from .train import train
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app.command()(animate)
 app.command()(convert)
 app.command()(bundle)
 app.command()(doctor)
+app.command()(prepare)
 app.command()(train)
 
 
