@@ -110,7 +110,11 @@ def make_example(
     id_frame = int(rng.integers(len(clip)))
     appearance, motion = _draw_styles(clip, options.style_probability, rng)
 
+    latent_shape = (num_frames, sizes.latent_channels, sizes.latent, sizes.latent)
     example = {
+        "noise": torch.from_numpy(rng.standard_normal(latent_shape, dtype=np.float32)),
+        "noise_level": torch.tensor(rng.standard_normal(), dtype=torch.float32),
+        "drop": torch.tensor(rng.random(), dtype=torch.float32),
         "dino_image": dino_picture(appearance[anchor], sizes.dino),
         "arcface_image": arcface_picture(appearance[id_frame], clip.landmarks[id_frame]),
     }
@@ -132,15 +136,11 @@ def make_example(
     head_level, expression_level = intensity_levels(clip.landmarks[chunk])
 
     scale = sizes.latent / clip.frames.shape[1]
-    latent_shape = (num_frames, sizes.latent_channels, sizes.latent, sizes.latent)
     return example | {
         "head_level": torch.tensor(head_level),
         "expression_level": torch.tensor(expression_level),
         "token_scale": torch.from_numpy(token_scale).float(),
         "face_mask": torch.from_numpy(box_masks(clip.face_boxes[frames] * scale, sizes.latent)).float(),
-        "noise": torch.from_numpy(rng.standard_normal(latent_shape, dtype=np.float32)),
-        "noise_level": torch.tensor(rng.standard_normal(), dtype=torch.float32),
-        "drop": torch.tensor(rng.random(), dtype=torch.float32),
     }
 
 
