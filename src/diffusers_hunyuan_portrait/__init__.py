@@ -6,13 +6,14 @@ from diffusers import ModelMixin
 from .conditions import PortraitConditions
 from .convert import convert_checkpoint
 from .loading import load_pipeline
-from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
+from .models import HunyuanPortraitUNet, IDEncoder, IMAdapter, MotionExtractor, PoseGuider
 from .pipeline import HunyuanPortraitPipeline
 from .registration import register_with_diffusers
 
 __all__ = [
     "HunyuanPortraitPipeline",
     "HunyuanPortraitUNet",
+    "IDEncoder",
     "IMAdapter",
     "ModelMixin",
     "MotionExtractor",

@@ -1,5 +1,6 @@
 """Portrait and identity to image tokens: frozen DINOv2 with the ID-aware multi-scale adapters."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,10 +52,7 @@ class ConvBranch(nn.Module):
 
 
 class IDCrossAttention(nn.Module):
-    """Attention of the patches over the ID vector, and back to the adapter's width.
-
-    The paper's equation 5 has the ID as the query; the released weights were trained the other way round.
-    """
+    """Attention between the patches' features and the ID vector, and back to the adapter's width."""
 
     def __init__(self, dim: int, width: int, num_heads: int, id_dim: int):
         super().__init__()
@@ -63,28 +61,44 @@ class IDCrossAttention(nn.Module):
         self.attention = Attention(width, heads=num_heads, dim_head=width // num_heads, bias=True)
         self.back_proj = nn.Linear(width, dim)
 
-    def forward(self, id_embedding: torch.Tensor) -> torch.Tensor:
-        """(B, id_dim) to (B, 1, dim), what every patch receives.
+    def forward(self, id_embedding: torch.Tensor, features: torch.Tensor | None = None) -> torch.Tensor:
+        """What every patch receives, (B, 1, dim).
 
-        With the ID as the one key, softmax is 1 whatever the query: the result is the projected value, and
-        neither the patches nor the convolution branches can change it.
+        Args:
+            id_embedding: (B, id_dim).
+            features: (B, patches, dim), which the ID asks as a query (paper, equation 5). `None`: the released
+                form, in which the patches ask, and the ID is the one key. Softmax is then 1 whatever the query:
+                the result is the projected value, and neither patches nor branches can change it.
         """
-        value = self.attention.to_v(self.id_proj(id_embedding))
-        return self.back_proj(self.attention.to_out[0](value))[:, None]
+        identity = self.id_proj(id_embedding)[:, None]  # (batch, 1, width)
+        if features is None:
+            attended = self.attention.to_out[0](self.attention.to_v(identity))
+        else:
+            attended = self.attention(identity, self.image_proj(features))
+        return self.back_proj(attended)
 
 
 class IDAdapter(nn.Module):
     """What an adapted block adds beside its MLP (paper, equation 5; contract, "Appearance").
 
-    The branches and the query of the cross-attention cannot act on the output (see `IDCrossAttention`); their
-    weights are kept, so that a checkpoint keeps all that it was published with.
+    In the released form the branches and the query of the cross-attention cannot act on the output (see
+    `IDCrossAttention`), and are not computed; their weights are kept, so that a checkpoint keeps all that it was
+    published with. With `id_as_query` they act, as the paper has it.
     """
 
     def __init__(
-        self, hidden_size: int, dim: int, attention_width: int, num_heads: int, id_dim: int, num_prefix: int
+        self,
+        hidden_size: int,
+        dim: int,
+        attention_width: int,
+        num_heads: int,
+        id_dim: int,
+        num_prefix: int,
+        id_as_query: bool,
     ):
         super().__init__()
         self.num_prefix = num_prefix
+        self.id_as_query = id_as_query
         self.down_proj = nn.Linear(hidden_size, dim)
         self.branch_1x1 = ConvBranch(dim, dim // 2, 1)
         self.branch_3x3 = nn.Sequential(ConvBranch(dim, dim // 16, 1), ConvBranch(dim // 16, dim // 4, 3))
@@ -95,9 +109,17 @@ class IDAdapter(nn.Module):
     def forward(self, hidden_states: torch.Tensor, id_embedding: torch.Tensor) -> torch.Tensor:
         down = relu(self.down_proj(hidden_states))  # (batch, class + registers + patches, dim)
         prefix, patches = down[:, : self.num_prefix], down[:, self.num_prefix :]
+        features = self._see_scales(patches) if self.id_as_query else None
         # The published form puts the prefix beside the attention's result, then adds it all: it counts twice.
-        mixed = torch.cat([prefix * 2, patches + self.cross_attention(id_embedding)], dim=1)
+        mixed = torch.cat([prefix * 2, patches + self.cross_attention(id_embedding, features)], dim=1)
         return self.up_proj(mixed)
+
+    def _see_scales(self, patches: torch.Tensor) -> torch.Tensor:
+        """The branches' features side by side; (B, patches, dim) in and out, of a square of patches."""
+        side = math.isqrt(patches.shape[1])
+        feature_map = patches.transpose(1, 2).unflatten(2, (side, side))
+        branches = self.branch_1x1, self.branch_3x3, self.branch_5x5
+        return torch.cat([branch(feature_map) for branch in branches], dim=1).flatten(2).transpose(1, 2)
 
 
 @dataclass
@@ -120,6 +142,8 @@ class IMAdapter(ModelMixin, ConfigMixin):
         adapter_scale: what an adapter's output is multiplied by.
         id_dim: length of the ID vector.
         num_image_tokens: how many tokens the projection gives.
+        id_as_query: have the ID ask the patches in the adapters, as the paper's equation 5 does; the released
+            weights were trained the other way round.
     """
 
     @register_to_config
@@ -140,6 +164,7 @@ class IMAdapter(ModelMixin, ConfigMixin):
         adapter_scale: float = 0.2,
         id_dim: int = 512,
         num_image_tokens: int = 64,
+        id_as_query: bool = False,
     ):
         super().__init__()
         self.backbone = Dinov2WithRegistersModel(
@@ -162,7 +187,13 @@ class IMAdapter(ModelMixin, ConfigMixin):
         self.adapters = nn.ModuleDict(
             {
                 str(layer): IDAdapter(
-                    hidden_size, adapter_dim, adapter_attention_dim, adapter_num_heads, id_dim, num_prefix
+                    hidden_size,
+                    adapter_dim,
+                    adapter_attention_dim,
+                    adapter_num_heads,
+                    id_dim,
+                    num_prefix,
+                    id_as_query,
                 )
                 for layer in adapter_layers
             }
