@@ -106,13 +106,13 @@ def test_some_steps_on_one_batch_lower_its_loss():
     stage, batch = PortraitTraining(pipe), make_batch(pipe)
     optimizer = torch.optim.AdamW(stage.parameter_groups(3e-3, 3e-3))
     losses = []
-    for _ in range(20):
+    for _ in range(12):
         loss = stage(batch)
         losses.append(loss.item())
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.6 * losses[0]
 
 
 def test_the_onnx_id_encoder_serves_as_in_the_pipeline(tmp_path):

@@ -265,7 +265,6 @@ class Trainer:
             state = {
                 "stage": self.config.stage,
                 "step": self.step,
-                "scheduler": self.scheduler.state_dict(),
                 "ema_steps": 0 if self.ema is None else self.ema.optimization_step,
                 "watch": asdict(self.watch),
             }
@@ -288,6 +287,10 @@ class Trainer:
                 f"{self._checkpoints} holds a run of the stage {state['stage']}, not {self.config.stage}; give "
                 "another `output`."
             )
+        settings = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in self.optimizer.param_groups
+        ]
         try:
             self.accelerator.load_state(str(written[-1]))
         except (RuntimeError, ValueError) as error:
@@ -296,7 +299,11 @@ class Trainer:
                 f"The checkpoint {written[-1]} is of another model, or damaged ({reason}); give another `output`."
             ) from error
         self.step = state["step"]
-        self.scheduler.load_state_dict(state["scheduler"])
+        # The settings are those of the configuration, which may have been changed since.
+        self.scheduler.last_epoch = self.step
+        rates = zip(self.scheduler.base_lrs, self.scheduler.lr_lambdas, strict=True)
+        for group, own, (rate, factor) in zip(self.optimizer.param_groups, settings, rates, strict=True):
+            group.update(own | {"lr": rate * factor(self.step)})
         self.watch = LossWatch(**(state["watch"] | {"factor": self.config.run.divergence_factor}))
         if self.ema is not None:
             self.ema.optimization_step = state["ema_steps"]
