@@ -107,7 +107,7 @@ def draw_eyes(canvas: Canvas, head: Head) -> None:
     lower, highest, lowest = 0.62 * height * arch, -height * arch, 0.45 * height * arch
     upper = lowest + (highest - lowest) * motion.eyelids
     radius = 0.78 * height
-    gaze = np.array([0.5 * half * motion.gaze_x, 0.42 * height * motion.gaze_y - 0.1 * height])
+    gaze = np.array([0.5 * half * motion.gaze_x, 0.55 * height * motion.gaze_y - 0.1 * height])
     glint = gaze - [0.3 * radius, 0.35 * radius]
     for side in SIDES:
         iris, ring, pupil, light, shadow, top, bottom, lash, crease = head.on_face(
@@ -225,7 +225,7 @@ def _eye_place(head: Head) -> float:
 def _eye_shape(head: Head) -> tuple[float, float]:
     """Half the width of an eye, and the height of the open upper lid above its middle."""
     size = 0.9 + 0.25 * head.identity.eye_size
-    return 0.175 * size, 0.118 * size
+    return 0.175 * size, 0.125 * size
 
 
 def _about_eye(head: Head, side: int, along: NDArray[np.float64], y: NDArray[np.float64]) -> Curve:
@@ -249,5 +249,5 @@ def _nose_height(head: Head) -> float:
 def _mouth_shape(head: Head) -> tuple[float, float, float]:
     """Half the mouth's width, the height of its middle, and how far above that its corners are."""
     identity, motion = head.identity, head.motion
-    half = (0.24 + 0.05 * identity.mouth_size) * (1 + 0.3 * motion.mouth_width) * (1 - 0.12 * motion.jaw)
+    half = (0.24 + 0.05 * identity.mouth_size) * (1 + 0.36 * motion.mouth_width) * (1 - 0.12 * motion.jaw)
     return half, 0.615, 0.075 * motion.smile

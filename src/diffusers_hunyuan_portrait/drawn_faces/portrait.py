@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..face import Face
 from . import features
-from .canvas import OVERSAMPLING, Canvas, Points, Spot
+from .canvas import Canvas, Points, Spot
 from .colours import colours, mix
 from .head import RESTING_PLACE, Head, rings
 from .identity import BALD, Identity
@@ -26,8 +26,7 @@ def draw(identity: Identity, motion: Motion, size: int = 128) -> NDArray[np.uint
     """
     if not SMALLEST <= size <= LARGEST:
         raise UserError(f"A drawn face of {size} pixels is not possible; ask for {SMALLEST} to {LARGEST}.")
-    side = size * OVERSAMPLING
-    canvas = Canvas(_background(identity, side).copy(), side)
+    canvas = Canvas(_background(identity, size).copy(), size)
     head = Head(identity, motion)
     _draw_back_hair(canvas, head)
     _draw_body(canvas, head)
@@ -41,7 +40,7 @@ def draw(identity: Identity, motion: Motion, size: int = 128) -> NDArray[np.uint
     _draw_fringe(canvas, head)
     features.draw_brows(canvas, head)
     features.draw_glasses(canvas, head)
-    return canvas.shrunk()
+    return canvas.pixels
 
 
 def locate(identity: Identity, motion: Motion, size: int = 128) -> Face:
@@ -65,15 +64,15 @@ def _face_outline(head: Head) -> Points:
 
 
 @lru_cache(maxsize=8)
-def _background(identity: Identity, side: int) -> NDArray[np.uint8]:
-    """(side, side, 3), as drawn: from light above to dark below, with a disc behind the head."""
+def _background(identity: Identity, size: int) -> NDArray[np.uint8]:
+    """(size, size, 3): from light above to dark below, with a disc behind the head."""
     tones = colours(identity)
     light, dark = (
         mix(tones.background, tones.background_light, 0.5),
         mix(tones.background, tones.background_dark, 0.6),
     )
-    height = (np.linspace(0, 1, side)[:, None] + 0.25 * np.linspace(0, 1, side))[..., None] / 1.25
-    canvas = Canvas((light + (dark - light) * height + 0.5).astype(np.uint8), side)
+    height = (np.linspace(0, 1, size)[:, None] + 0.25 * np.linspace(0, 1, size))[..., None] / 1.25
+    canvas = Canvas((light + (dark - light) * height + 0.5).astype(np.uint8), size)
     canvas.fill(
         RESTING_PLACE + 0.44 * _circle(96),
         mix(mix(light, dark, 0.4), tones.background_light, identity.background_shape),
