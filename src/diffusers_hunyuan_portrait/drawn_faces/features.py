@@ -90,12 +90,10 @@ def draw_brows(canvas: Canvas, head: Head) -> None:
     thickness = head.scale * (0.055 + 0.05 * identity.brow_thickness)
     run = _RUN  # from the inner end, -1, to the outer one, 1
     x = _eye_place(head) + 0.015 + 0.225 * run
-    y = (
-        *(EYE_HEIGHT - 0.245 - 0.11 * raised, -(0.045 + 0.03 * raised) * (1 - run**2)),
-        *(-0.03 * identity.brow_slant * run, -0.05 * max(-raised, 0) * run),
-    )
+    arch = EYE_HEIGHT - 0.245 - 0.11 * raised - (0.045 + 0.03 * raised) * (1 - run**2)
+    y = arch - 0.03 * identity.brow_slant * run - 0.05 * max(-raised, 0) * run
     taper = np.clip(1.15 - 0.5 * (run + 1) / 2 - 0.6 * np.abs(run) ** 6, 0.15, 1)
-    for brow in head.on_face(*((side * x, sum(y), 0.03) for side in SIDES)):
+    for brow in head.on_face(*((side * x, y, 0.03) for side in SIDES)):
         canvas.stroke(brow, thickness * taper, head.colours.brow)
 
 

@@ -79,7 +79,8 @@ class Shape:
 
     def at(self, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Half width and depth at heights `y`, -1 to 1."""
-        return np.interp(y, self.heights, self.widths), np.interp(y, self.heights, self.depths)
+        heights = np.asarray(y, dtype=np.float64)
+        return np.interp(heights, self.heights, self.widths), np.interp(heights, self.heights, self.depths)
 
 
 @lru_cache(maxsize=256)
