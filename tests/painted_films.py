@@ -1,11 +1,14 @@
-"""Films with painted squares for faces, and the detector that finds them without a network."""
+"""Films with painted squares for faces, the detector that finds them, and small networks to see them by."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from diffusers import AutoencoderKLTemporalDecoder
 
+from diffusers_hunyuan_portrait import MotionExtractor
 from diffusers_hunyuan_portrait.face import Face
 from diffusers_hunyuan_portrait.media import VideoWriter
 
@@ -47,3 +50,32 @@ class PaintedFaceDetector:
             for x, y, width, height, area in places[1:].tolist()
             if area >= 16
         ]
+
+
+def small_motion_extractor() -> MotionExtractor:
+    """An untrained one for crops of 32 pixels, the same each time."""
+    torch.manual_seed(0)
+    depths = (1, 1)
+    return MotionExtractor(
+        image_size=32,
+        expression_depths=depths,
+        expression_width=8,
+        expression_dim=16,
+        head_pose_depths=depths,
+        head_pose_width=8,
+        head_pose_groups=4,
+        num_memories=2,
+        width=16,
+        num_blocks=1,
+        num_heads=2,
+        intensity_embed_dim=16,
+        refined_dim=10,
+    ).eval()
+
+
+def small_vae() -> AutoencoderKLTemporalDecoder:
+    """An untrained one that makes latents of an eighth of the side, the same each time."""
+    torch.manual_seed(0)
+    return AutoencoderKLTemporalDecoder(
+        down_block_types=("DownEncoderBlock2D",) * 4, block_out_channels=(32,) * 4, layers_per_block=1
+    ).eval()

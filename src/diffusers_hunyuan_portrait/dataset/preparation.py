@@ -41,7 +41,7 @@ from .cutting import Refusal, Rules, cut_film
 from .films import Film, find_films
 from .shards import ClipShards, ClipWriter
 
-NEAR_LOSSLESS = 12
+NEAR_LOSSLESS = 14
 REPORT = "report.json"
 LOCK_WAIT = 1  # seconds
 
