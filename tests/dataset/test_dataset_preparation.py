@@ -140,7 +140,21 @@ def test_an_end_between_shard_and_clean_up_makes_no_duplicates(films, tmp_path, 
     before = shards(tmp_path)
     prepare(films, tmp_path, SETTINGS)
     assert shards(tmp_path) == before
-    assert not (tmp_path / ".prepare" / "clips").exists()
+    assert list((tmp_path / ".prepare" / "clips").iterdir()) == []
+
+
+def test_what_a_stopped_run_on_other_films_left_is_not_lost(films, tmp_path, monkeypatch):
+    def stop_before_packing(films, finish, *_):
+        for each in films:
+            finish(each)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "_pack", stop_before_packing)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(films / "a.mp4", tmp_path, SETTINGS)
+    report = prepare(films / "z.mp4", tmp_path, SETTINGS)
+    assert report["clips"] == len(ClipShards(tmp_path)) == 3
 
 
 def test_two_workers_make_the_same_shards_as_one(tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ STAGES = {
     "denoise": "Denoising (steps × windows)",
     "decode": "Decoding and writing",
     "train": "Training (steps)",
+    "films": "Cutting films",
     "download": "Fetching (MB)",
     "check": "Checking (MB)",
     "convert": "Converting (MB)",

@@ -145,9 +145,8 @@ def prepare(
             on_progress("films", done, len(films))
 
         job = partial(_prepare_film, workspace=workspace, settings=settings)
-        with _working(job, missing, workers, count) as finish, ClipWriter(output, clips_per_shard) as writer:
-            _pack(films, finish, workspace, writer)
-        shutil.rmtree(workspace.staged)
+        with _working(job, missing, workers, count) as finish:
+            _pack(films, finish, workspace, clips_per_shard)
         return _report(workspace, settings)
 
 
@@ -173,6 +172,12 @@ class _Workspace:
     def record(self, film: Film) -> Path:
         """What became of a film; there once all its clips are staged."""
         return self.records / f"{film.key}.json"
+
+    def left_behind(self) -> list[str]:
+        """The keys of the films whose clips are all staged."""
+        return [
+            path.name for path in sorted(self.staged.iterdir()) if (self.records / f"{path.name}.json").is_file()
+        ]
 
     def agree_on(self, settings: PrepareSettings) -> None:
         """Sees that the output holds nothing that was made otherwise."""
@@ -204,23 +209,33 @@ def _alone(output: Path) -> Iterator[_Workspace]:
         yield workspace
 
 
-def _pack(films: list[Film], finish: Callable[[Film], None], workspace: _Workspace, writer: ClipWriter) -> None:
+def _pack(films: list[Film], finish: Callable[[Film], None], workspace: _Workspace, clips_per_shard: int) -> None:
     """Copies the staged clips into shards, in the films' order, and removes those whose shard is whole."""
-    packed = set(ClipShards(writer.folder).keys) if writer.shard else set()
-    waiting: list[tuple[int, Path]] = []  # the last shard that each folder's clips are in
-    for film in films:
-        finish(film)
-        folder = workspace.staged / film.key
-        if not folder.is_dir():  # it has no clips, or all are in their shards
-            continue
-        staged, last = ClipShards(folder), -1
-        for key in staged.keys:
-            if key not in packed:  # an earlier run may have ended before it removed them
-                last = writer.shard
-                writer.write_files(key, staged.read_files(key))
-        waiting.append((last, folder))
-        while waiting and waiting[0][0] < writer.shard:
-            shutil.rmtree(waiting.pop(0)[1])
+    waiting: list[tuple[int, Path]] = []  # folders, with the last shard that their clips are in
+    with ClipWriter(workspace.output, clips_per_shard) as writer:
+        packed = set(ClipShards(workspace.output).keys) if writer.shard else set()
+
+        def pack(key: str) -> None:
+            folder = workspace.staged / key
+            if not folder.is_dir():  # the film has no clips, or all are in their shards
+                return
+            staged, last = ClipShards(folder), -1
+            for clip in staged.keys:
+                if clip not in packed:  # an earlier run may have ended before it removed them
+                    last = writer.shard
+                    writer.write_files(clip, staged.read_files(clip))
+            waiting.append((last, folder))
+            while waiting and waiting[0][0] < writer.shard:
+                shutil.rmtree(waiting.pop(0)[1])
+
+        for film in films:
+            finish(film)
+            pack(film.key)
+        for key in workspace.left_behind():
+            if key not in {folder.name for _, folder in waiting}:  # of a run with other films that was stopped
+                pack(key)
+    for _, folder in waiting:
+        shutil.rmtree(folder)
 
 
 def _prepare_film(film: Film, workspace: _Workspace, settings: PrepareSettings) -> None:
@@ -315,9 +330,10 @@ def _working(
 ) -> Iterator[Callable[[Film], None]]:
     """Does the job for all films; what it gives returns when a film is done. One worker is this process itself."""
     if min(workers, len(films)) <= 1:
+        missing = set(films)
 
         def do(film: Film) -> None:
-            if film in films:
+            if film in missing:
                 job(film)
                 on_done()
 
