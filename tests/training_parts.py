@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
+from torch.utils.data import default_collate
 
 import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.dataset import Clip, ClipWriter
+from diffusers_hunyuan_portrait.training import ExampleOptions, Sizes
 from diffusers_hunyuan_portrait.training.config import TrainingConfig, make_config
+from diffusers_hunyuan_portrait.training.examples import make_example
 
 SIDE = 32  # of the clips' pictures
 POINTS = np.array([[11.0, 12], [21, 12], [16, 17], [12, 22], [20, 22]])
@@ -86,6 +89,16 @@ def make_clip(seed: int = 0, length: int = 30, **changes) -> Clip:
         "frame_rate": 25.0,
     }
     return Clip(**(fields | changes))
+
+
+def make_batch(pipe: hp.HunyuanPortraitPipeline, size: int = 2, num_frames: int = 3, **changes) -> dict:
+    """Examples of so many clips; `changes` are tensors to have otherwise."""
+    sizes = Sizes.of(pipe)
+    examples = [
+        make_example(make_clip(i), num_frames, sizes, ExampleOptions(), np.random.default_rng(i))
+        for i in range(size)
+    ]
+    return default_collate(examples) | changes
 
 
 def write_clips(folder: Path, count: int = 4, first_seed: int = 0) -> Path:

@@ -1,23 +1,11 @@
 """The stage portrait trains what the paper trains, and its drops are the branches of guidance."""
 
-import numpy as np
 import pytest
 import torch
 from id_model import PLACES, write_id_model
-from torch.utils.data import default_collate
-from training_parts import make_clip, make_pipeline
+from training_parts import make_batch, make_pipeline
 
-from diffusers_hunyuan_portrait.training import ExampleOptions, ObjectiveOptions, PortraitTraining, Sizes
-from diffusers_hunyuan_portrait.training.examples import make_example
-
-
-def make_batch(pipe, size=2, num_frames=3, **changes):
-    sizes = Sizes.of(pipe)
-    examples = [
-        make_example(make_clip(i), num_frames, sizes, ExampleOptions(), np.random.default_rng(i))
-        for i in range(size)
-    ]
-    return default_collate(examples) | changes
+from diffusers_hunyuan_portrait.training import ObjectiveOptions, PortraitTraining
 
 
 def test_what_is_trained_gets_gradients_and_nothing_else_does():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from ..convert.checkpoint import DTYPES
 from ..errors import UserError
 from .examples import ExampleOptions
 from .objective import ObjectiveOptions
@@ -71,19 +72,22 @@ class AdapterOptions:
     """The LoRA of the stages adapter and consistency."""
 
     rank: int = option(16, "of the LoRA matrices", low=1)
-    alpha: float = option(16.0, "what the LoRA is scaled by, times the rank", low=0)
+    alpha: int = option(16, "what the LoRA is scaled by, times the rank", low=1)
+    base_dtype: str = option(
+        "fp32", "type that the frozen weights are held in; half takes `run.mixed_precision`", choices=tuple(DTYPES)
+    )
 
 
 @dataclass(frozen=True)
 class ConsistencyOptions:
     """How a student of few steps is distilled."""
 
+    steps: int = option(4, "that the student is to take; each goes over one phase", low=2, high=64)
+    sigma_max: float = option(80.0, "noise level that the student starts from", low=1, high=1000)
+    sigma_min: float = option(0.3, "noise level of the student's last step", low=0.001, high=10)
+    teacher_steps: int = option(8, "that the teacher takes over a phase", low=1)
     appearance_guidance_scale: float = option(2.0, "of the teacher")
     motion_guidance_scale: float = option(2.0, "of the teacher")
-    teacher_steps: int = option(
-        25, "the teacher's grid of noise levels, from one to the next of which it steps", low=2
-    )
-    huber: float = option(0.001, "where the loss turns from squares to distances", low=0)
 
 
 @dataclass(frozen=True)
@@ -135,5 +139,10 @@ def make_config(values: object) -> TrainingConfig:
         raise UserError(
             f"`objective.drop_all` {config.objective.drop_all} and `objective.drop_motion` "
             f"{config.objective.drop_motion} are probabilities of the same draw; make their sum at most 1."
+        )
+    base, precision = config.adapter.base_dtype, config.run.mixed_precision
+    if config.stage != "portrait" and base != "fp32" and base != precision:
+        raise UserError(
+            f"`adapter.base_dtype` is {base}, but `run.mixed_precision` is {precision}; make them the same."
         )
     return config

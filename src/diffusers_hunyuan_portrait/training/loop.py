@@ -16,11 +16,12 @@ from diffusers.training_utils import EMAModel
 from diffusers.utils import logging
 from safetensors.torch import load_file, save_file
 
+from ..convert.checkpoint import DTYPES
 from ..dataset import Clip, ClipShards
 from ..errors import UserError
 from ..loading import load_pipeline
-from ..pipeline import HunyuanPortraitPipeline
 from ..progress import Progress, no_progress
+from .adapter import AdapterTraining
 from .checkpoints import (
     WEIGHTS_FILE,
     copy_whole,
@@ -33,9 +34,11 @@ from .checkpoints import (
 )
 from .clips import load_batches
 from .config import TrainingConfig
+from .consistency import ConsistencyTraining
 from .divergence import DivergedError, LossWatch
 from .examples import Sizes
 from .portrait import PortraitTraining
+from .stage import Stage
 from .stopping import StopRequests
 from .validation import animate_clip, compare_motions, film_strip, make_validation_batch, write_clip
 
@@ -79,8 +82,7 @@ def train(
     """
     run = config.run
     accelerator = _make_accelerator(config)
-    set_seed(config.seed)  # for weights that a stage draws
-    stage = make_stage(config, load_pipeline(config.model, "cpu", torch.float32))
+    stage = make_stage(config)
     clips = ClipShards(config.data)
     held_out = None if config.validation.data is None else ClipShards(config.validation.data)
     trainer = Trainer(config, accelerator, stage)
@@ -111,9 +113,16 @@ def train(
     )
 
 
-def make_stage(config: TrainingConfig, pipe: HunyuanPortraitPipeline) -> PortraitTraining:
-    """The module that `config.stage` trains."""
-    return PortraitTraining(pipe, config.objective)
+def make_stage(config: TrainingConfig) -> Stage:
+    """The module that `config.stage` trains, on the CPU; weights that it draws depend on the seed."""
+    set_seed(config.seed)
+    if config.stage == "portrait":
+        return PortraitTraining(load_pipeline(config.model, "cpu", torch.float32), config.objective)
+    pipe = load_pipeline(config.model, "cpu", DTYPES[config.adapter.base_dtype])
+    lora = {"rank": config.adapter.rank, "alpha": config.adapter.alpha}
+    if config.stage == "adapter":
+        return AdapterTraining(pipe, config.objective, **lora)
+    return ConsistencyTraining(pipe, config.objective, config.consistency, **lora)
 
 
 def export(config: TrainingConfig) -> Path:
@@ -126,8 +135,7 @@ def export(config: TrainingConfig) -> Path:
     checkpoints = find_checkpoints(output / "checkpoints")
     if not checkpoints:
         raise UserError(f"There is no checkpoint in {output / 'checkpoints'} to export; train first.")
-    set_seed(config.seed)
-    stage = make_stage(config, load_pipeline(config.model, "cpu", torch.float32))
+    stage = make_stage(config)
     stage.load_state_dict(load_file(checkpoints[-1] / WEIGHTS_FILE))
     unfinished = output / "model.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -145,7 +153,7 @@ class Trainer:
         stage: a module whose forward takes a batch and gives the loss.
     """
 
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator, stage: PortraitTraining):
+    def __init__(self, config: TrainingConfig, accelerator: Accelerator, stage: Stage):
         run, settings = config.run, config.optimizer
         self.config, self.accelerator, self.stage = config, accelerator, stage
         self.sizes = Sizes.of(stage.pipe)
@@ -344,9 +352,9 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _show_clip(self, clip: Clip) -> None:
-        pipe, steps = self.stage.pipe, self.config.validation.inference_steps
+        sampling = {"num_inference_steps": self.config.validation.inference_steps} | self.stage.sampling
         self.stage.eval()
-        frames, psnr = animate_clip(pipe, clip, steps, self.config.seed)
+        frames, psnr = animate_clip(self.stage.pipe, clip, self.config.seed, sampling)
         self.stage.train()
         path = Path(self.config.output) / "validation" / f"step-{self.step:08d}.mp4"
         write_clip(path, frames, clip.frame_rate)

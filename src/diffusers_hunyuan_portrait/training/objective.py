@@ -61,6 +61,18 @@ def denoise(noisy: torch.Tensor, v: torch.Tensor, sigmas: torch.Tensor) -> torch
     return noisy / (scale**2 + 1) - v * scale / (scale**2 + 1).sqrt()
 
 
+def v_of(noisy: torch.Tensor, latents: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+    """The v that tells these latents: `denoise` turned round."""
+    scale = per_example(sigmas, noisy)
+    return (noisy / (scale**2 + 1) - latents) * (scale**2 + 1).sqrt() / scale
+
+
+def jump(noisy: torch.Tensor, v: torch.Tensor, sigmas: torch.Tensor, lower: torch.Tensor) -> torch.Tensor:
+    """An Euler step from the noise levels `sigmas` (B,) to the levels `lower` (B,)."""
+    found = denoise(noisy, v, sigmas)
+    return found + per_example(lower / sigmas, noisy) * (noisy - found)
+
+
 def weighted_loss(
     prediction: torch.Tensor, target: torch.Tensor, face_mask: torch.Tensor, face_weight: float
 ) -> torch.Tensor:

@@ -75,9 +75,12 @@ def conditions_of(pipe: "HunyuanPortraitPipeline", clip: Clip) -> PortraitCondit
 
 
 def animate_clip(
-    pipe: "HunyuanPortraitPipeline", clip: Clip, inference_steps: int, seed: int
+    pipe: "HunyuanPortraitPipeline", clip: Clip, seed: int, sampling: Mapping[str, Any]
 ) -> tuple[NDArray[np.uint8], float]:
     """A held-out clip made again from its first frame and its motion.
+
+    Args:
+        sampling: arguments of the pipeline's call.
 
     Returns:
         (F, H, 3·W, 3): portrait, truth and result beside each other, of the clip's first second or so; and the
@@ -87,10 +90,10 @@ def animate_clip(
     clip = Clip(clip.frames[frames], clip.landmarks[frames], clip.face_boxes[frames], clip.frame_rate)
     output: Any = pipe(
         conditions=conditions_of(pipe, clip),
-        num_inference_steps=inference_steps,
         generator=torch.Generator("cpu").manual_seed(seed),
         output_type="np",
         on_progress=no_progress,
+        **sampling,
     )
     made: NDArray[np.float32] = output.frames[0]  # (frames, H, W, 3) in [0, 1]
     truth = np.stack([resized(frame, made.shape[1]) for frame in clip.frames])
