@@ -44,23 +44,16 @@ class Canvas:
         self.pixels = pixels
         self.side = side
         self.corner = corner
+        self.scale = np.array([side * _PIXEL[0], side * _PIXEL[1]])
+        self.shift = np.array([corner[0] * _PIXEL[0], corner[1] * _PIXEL[1]])
 
-    def fill(self, points: Points, colour: Colour) -> None:
-        """Fills a polygon."""
-        places = self._places(points)
-        left, top, right, bottom = bounds = self._bounds(places)
+    def fill(self, colour: Colour, *polygons: Points) -> None:
+        """Fills polygons; what lies inside two of them stays free, such as the inner one of a ring."""
+        places = [self._places(points) for points in polygons]
+        left, top, right, bottom = bounds = self._bounds(*places)
         if right > left and bottom > top:
             paint = _plain((bottom - top, right - left), colour)
-            _blend(self.pixels[top:bottom, left:right], paint, _cover(places, bounds))
-
-    def stroke(self, points: Points, widths: ArrayLike, colour: Colour) -> None:
-        """Draws a line along `points`, of `widths` (one, or one a point) in sides of the picture."""
-        along = np.empty_like(points)
-        along[1:-1] = points[2:] - points[:-2]
-        along[0], along[-1] = points[1] - points[0], points[-1] - points[-2]
-        lengths = np.sqrt(along[:, 0] ** 2 + along[:, 1] ** 2) + 1e-9
-        offsets = along[:, ::-1] * (np.asarray(widths) / 2 / lengths)[:, None] * [-1, 1]
-        self.fill(np.concatenate([points + offsets, (points - offsets)[::-1]]), colour)
+            _blend(self.pixels[top:bottom, left:right], paint, _cover(bounds, *places))
 
     def part(self, points: Points) -> "Canvas":
         """A copy of what lies about a polygon, to draw what shall be seen through it alone: see `reveal`."""
@@ -73,7 +66,7 @@ class Canvas:
         places = self._places(points)
         left, top, right, bottom = bounds = self._bounds(places)
         if right > left and bottom > top:
-            _blend(self.pixels[top:bottom, left:right], part.pixels, _cover(places, bounds), opacity)
+            _blend(self.pixels[top:bottom, left:right], part.pixels, _cover(bounds, places), opacity)
 
     def shade(self, spot: Spot) -> None:
         """Lays a soft spot over the picture."""
@@ -113,24 +106,34 @@ class Canvas:
 
     def _places(self, points: Points) -> NDArray[np.int32]:
         """Points in fractions of this canvas's samples, from its corner."""
-        return np.rint((points * self.side - self.corner) * _PIXEL).astype(np.int32)
+        return np.rint(points * self.scale - self.shift).astype(np.int32)
 
-    def _bounds(self, places: NDArray[np.int32]) -> Bounds:
+    def _bounds(self, *places: NDArray[np.int32]) -> Bounds:
         """The pixels that `places` enclose, and one more on each side, as far as they are on the canvas."""
         rows, columns = self.pixels.shape[:2]
-        x, y, width, height = cv2.boundingRect(places)
+        x, y, width, height = cv2.boundingRect(places[0] if len(places) == 1 else np.concatenate(places))
         left, right = max(x // _PIXEL[0] - 1, 0), min((x + width) // _PIXEL[0] + 2, columns)
         top, bottom = max(y // _PIXEL[1] - 1, 0), min((y + height) // _PIXEL[1] + 2, rows)
         return left, top, max(right, left), max(bottom, top)
 
 
-def _cover(places: NDArray[np.int32], bounds: Bounds) -> NDArray[np.uint8]:
-    """How much of each pixel inside `bounds` a polygon covers: (rows, columns), 0 to 255."""
+def stroke(points: Points, widths: ArrayLike) -> Points:
+    """The outline of a line along `points`, of `widths` (one, or one a point) in sides of the picture."""
+    line = np.ascontiguousarray(points).view(np.complex128)[:, 0]
+    along = np.empty_like(line)
+    along[1:-1] = line[2:] - line[:-2]
+    along[0], along[-1] = line[1] - line[0], line[-1] - line[-2]
+    beside = along * (0.5j * np.asarray(widths) / (np.abs(along) + 1e-9))
+    return np.concatenate([line + beside, (line - beside)[::-1]]).view(np.float64).reshape(-1, 2)
+
+
+def _cover(bounds: Bounds, *places: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """How much of each pixel inside `bounds` polygons cover: (rows, columns), 0 to 255."""
     left, top, right, bottom = bounds
     samples = np.zeros(((bottom - top) * _ROWS, (right - left) * _COLUMNS), dtype=np.uint8)
     half = 1 << (_BITS - 1)  # OpenCV's whole coordinates are the samples' middles
-    inside = places - np.array([left * _PIXEL[0] + half, top * _PIXEL[1] + half], dtype=np.int32)
-    cv2.fillPoly(samples, [inside], 255, lineType=cv2.LINE_AA, shift=_BITS)
+    offset = -left * _PIXEL[0] - half, -top * _PIXEL[1] - half
+    cv2.fillPoly(samples, places, 255, lineType=cv2.LINE_AA, shift=_BITS, offset=offset)
     size = right - left, bottom - top
     return np.asarray(cv2.resize(samples, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 

@@ -33,7 +33,7 @@ class DrawnFaceDetector:
     def __init__(self, scenes: Sequence[tuple[Identity, Motion]]) -> None:
         self.scenes = list(scenes)
         thumbnails = [_thumbnail(draw(identity, motion, DRAWN_SIZE)) for identity, motion in self.scenes]
-        self.thumbnails = np.array(thumbnails, dtype=np.float32).reshape(len(self.scenes), -1)
+        self.thumbnails = np.array(thumbnails, dtype=np.float32).reshape(-1, THUMBNAIL * THUMBNAIL * 3)
         self.squares = (self.thumbnails**2).mean(axis=1)  # (scenes,)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:

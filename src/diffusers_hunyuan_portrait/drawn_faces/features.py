@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import Canvas, Points, Spot
+from .canvas import Canvas, Points, Spot, stroke
 from .colours import BLACK, FRAME, TEETH, THROAT, TONGUE, WHITE, mix
 from .head import Head
 
@@ -57,10 +57,9 @@ def face_shades(head: Head) -> list[Spot]:
 
 def draw_ears(canvas: Canvas, head: Head) -> None:
     """Both ears, of which the head then hides a part."""
-    for side in SIDES:
-        shell, hollow = _ear(head, side)
-        canvas.fill(shell, head.colours.skin)
-        canvas.fill(hollow, head.colours.skin_shadow)
+    shells, hollows = zip(*(_ear(head, side) for side in SIDES), strict=True)
+    canvas.fill(head.colours.skin, *shells)
+    canvas.fill(head.colours.skin_shadow, *hollows)
 
 
 def draw_near_ear(canvas: Canvas, head: Head) -> None:
@@ -71,8 +70,8 @@ def draw_near_ear(canvas: Canvas, head: Head) -> None:
     if seen:
         shell, hollow = _ear(head, side)
         part = canvas.part(shell)
-        part.fill(shell, mix(head.colours.skin, head.colours.skin_shadow, 0.25))
-        part.fill(hollow, head.colours.skin_shadow)
+        part.fill(mix(head.colours.skin, head.colours.skin_shadow, 0.25), shell)
+        part.fill(head.colours.skin_shadow, hollow)
         canvas.reveal(part, shell, seen)
 
 
@@ -93,8 +92,8 @@ def draw_brows(canvas: Canvas, head: Head) -> None:
     arch = EYE_HEIGHT - 0.245 - 0.11 * raised - (0.045 + 0.03 * raised) * (1 - run**2)
     y = arch - 0.03 * identity.brow_slant * run - 0.05 * max(-raised, 0) * run
     taper = np.clip(1.15 - 0.5 * (run + 1) / 2 - 0.6 * np.abs(run) ** 6, 0.15, 1)
-    for brow in head.on_face(*((side * x, y, 0.03) for side in SIDES)):
-        canvas.stroke(brow, thickness * taper, head.colours.brow)
+    brows = head.on_face(*((side * x, y, 0.03) for side in SIDES))
+    canvas.fill(head.colours.brow, *(stroke(brow, thickness * taper) for brow in brows))
 
 
 def draw_eyes(canvas: Canvas, head: Head) -> None:
@@ -107,8 +106,9 @@ def draw_eyes(canvas: Canvas, head: Head) -> None:
     radius = 0.78 * height
     gaze = np.array([0.5 * half * motion.gaze_x, 0.55 * height * motion.gaze_y - 0.1 * height])
     glint = gaze - [0.3 * radius, 0.35 * radius]
+    curves = []
     for side in SIDES:
-        iris, ring, pupil, light, shadow, top, bottom, lash, crease = head.on_face(
+        curves += [
             *(_about_eye(head, side, *_disc(gaze, size * radius, half)) for size in (1.0, 0.86, 0.5)),
             _about_eye(head, side, *_disc(glint, 0.26 * radius, half)),
             _about_eye(head, side, _RUN, upper + 0.12 * height),
@@ -116,19 +116,24 @@ def draw_eyes(canvas: Canvas, head: Head) -> None:
             _about_eye(head, side, _RUN, np.maximum(lower, upper)),
             _about_eye(head, side, 1.06 * _RUN, upper),
             _about_eye(head, side, 0.95 * _RUN, np.minimum(highest - 0.055, upper - 0.05)),
-        )
+        ]
+    places = head.on_face(*curves)
+    lines, lashes = [], []
+    for side, eye in zip(SIDES, (places[:9], places[9:]), strict=True):
+        iris, ring, pupil, light, shadow, top, bottom, lash, crease = eye
         opening = np.concatenate([top, bottom[::-1]])
         part = canvas.part(opening)
-        part.fill(opening, mix(WHITE, tones.skin_shadow, 0.06))
-        part.fill(iris, tones.iris * 0.45)
-        part.fill(ring, tones.iris)
-        part.fill(pupil, BLACK)
-        part.stroke(shadow, head.scale * 0.16 * height, tones.skin_shadow * 0.8)
-        part.fill(light, WHITE)
+        part.fill(mix(WHITE, tones.skin_shadow, 0.06), opening)
+        part.fill(tones.iris * 0.45, iris)
+        part.fill(tones.iris, ring)
+        part.fill(BLACK, pupil)
+        part.fill(tones.skin_shadow * 0.8, stroke(shadow, head.scale * 0.16 * height))
+        part.fill(WHITE, light)
         canvas.reveal(part, opening)
-        canvas.stroke(bottom, head.scale * 0.016, tones.skin_line)
-        canvas.stroke(lash, head.scale * 0.05 * np.clip(0.75 + 0.35 * side * _RUN, 0.4, 1.1), tones.lash)
-        canvas.stroke(crease, head.scale * 0.02 * (1 - 0.7 * _RUN**2), tones.skin_line)
+        lines += [stroke(bottom, head.scale * 0.016), stroke(crease, head.scale * 0.02 * (1 - 0.7 * _RUN**2))]
+        lashes.append(stroke(lash, head.scale * 0.05 * np.clip(0.75 + 0.35 * side * _RUN, 0.4, 1.1)))
+    canvas.fill(tones.skin_line, *lines)
+    canvas.fill(tones.lash, *lashes)
 
 
 def draw_nose(canvas: Canvas, head: Head) -> None:
@@ -147,10 +152,9 @@ def draw_nose(canvas: Canvas, head: Head) -> None:
         *((s * 0.5 * wide + 0.045 * _RING[0], tip + 0.075 + 0.022 * _RING[1], 0.08) for s in SIDES),
         (-0.02, [tip - 0.03, (tip + EYE_HEIGHT) / 2], [0.24, 0.14]),
     )
-    canvas.fill(np.concatenate([ridge, side[::-1]]), mix(tones.skin, tones.skin_shadow, 0.75))
-    canvas.fill(np.concatenate([above, below[::-1]]), tones.skin_shadow)
-    canvas.fill(left, tones.skin_line)
-    canvas.fill(right, tones.skin_line)
+    canvas.fill(mix(tones.skin, tones.skin_shadow, 0.75), np.concatenate([ridge, side[::-1]]))
+    canvas.fill(tones.skin_shadow, np.concatenate([above, below[::-1]]))
+    canvas.fill(tones.skin_line, left, right)
     canvas.shade(Spot(lights[0], head.across * 0.1, head.down * 0.1, tones.skin_light, 0.9))
     canvas.shade(Spot(lights[1], head.across * 0.06, head.down * 0.22, tones.skin_light, 0.7))
 
@@ -177,16 +181,16 @@ def draw_mouth(canvas: Canvas, head: Head) -> None:
     )
     opening = np.concatenate([top, bottom[::-1]])
     part = canvas.part(opening)
-    part.fill(opening, THROAT)
-    part.fill(np.concatenate([tongue, bottom[::-1]]), TONGUE)
-    part.fill(np.concatenate([top, teeth[::-1]]), TEETH)
-    canvas.fill(np.concatenate([bottom, outer_bottom[::-1]]), tones.lips)
+    part.fill(THROAT, opening)
+    part.fill(TONGUE, np.concatenate([tongue, bottom[::-1]]))
+    part.fill(TEETH, np.concatenate([top, teeth[::-1]]))
+    canvas.fill(tones.lips, np.concatenate([bottom, outer_bottom[::-1]]))
     canvas.reveal(part, opening)
-    canvas.fill(np.concatenate([outer_top, top[::-1]]), tones.lips * 0.86)
-    canvas.stroke(seam, head.scale * 0.022 * (1 - motion.jaw), tones.lips * 0.45)
-    canvas.stroke(gloss, head.scale * 0.35 * full * (1 - (_RUN[_CENTRAL] * 2) ** 2), tones.lips_light)
-    for curve in folds:
-        canvas.stroke(curve, head.scale * 0.02 * (1 - _RUN**2), mix(tones.skin, tones.skin_line, 0.6))
+    canvas.fill(tones.lips * 0.86, np.concatenate([outer_top, top[::-1]]))
+    canvas.fill(tones.lips * 0.45, stroke(seam, head.scale * 0.022 * (1 - motion.jaw)))
+    canvas.fill(tones.lips_light, stroke(gloss, head.scale * 0.35 * full * (1 - (_RUN[_CENTRAL] * 2) ** 2)))
+    widths = head.scale * 0.02 * (1 - _RUN**2)
+    canvas.fill(mix(tones.skin, tones.skin_line, 0.6), *(stroke(curve, widths) for curve in folds))
 
 
 def draw_glasses(canvas: Canvas, head: Head) -> None:
@@ -194,25 +198,25 @@ def draw_glasses(canvas: Canvas, head: Head) -> None:
     kind, yaw = head.identity.glasses, head.motion.yaw
     if kind < 0.5:
         return
-    roundness = 1.0 if kind < 1.5 else 0.4
-    ring = np.sign(_RING) * np.abs(_RING) ** roundness
-    ring = np.concatenate([ring, ring[:, :2]], axis=1)  # closed, and on over its own start
-    half, width = _eye_place(head) + 0.01, head.scale * 0.032
-    arm = np.linspace(0, 1, 4)
-    *frames, bridge = head.on_face(
-        *((side * half + 0.25 * ring[0], EYE_HEIGHT + 0.02 + 0.225 * ring[1], 0.1) for side in SIDES),
+    ring = np.sign(_RING) * np.abs(_RING) ** (1.0 if kind < 1.5 else 0.4)
+    half, thickness = _eye_place(head) + 0.01, 0.032
+    *rims, bridge = head.on_face(
+        *(
+            (side * half + (0.25 + grown) * ring[0], EYE_HEIGHT + 0.02 + (0.225 + grown) * ring[1], 0.1)
+            for side in SIDES
+            for grown in (-thickness / 2, thickness / 2)
+        ),
         (np.linspace(0.25 - half, half - 0.25, 5), EYE_HEIGHT - 0.02, 0.16),
     )
-    for side, frame in zip(SIDES, frames, strict=True):
-        canvas.stroke(frame, width, FRAME)
+    bars = [bridge]
+    for side in SIDES:
         seen = min(max(1 - side * yaw / 20, 0), 1)  # the head hides the far arm
         if seen:
-            hinge, ear = (
-                np.array([side * (half + 0.25), EYE_HEIGHT, 0.62]),
-                np.array([side * head.identity.head_width, EYE_HEIGHT, 0.0]),
-            )
-            canvas.stroke(head.project(hinge + (ear - hinge) * seen * arm[:, None]), width, FRAME)
-    canvas.stroke(bridge, width, FRAME)
+            hinge = np.array([side * (half + 0.25), EYE_HEIGHT, 0.62])
+            ear = np.array([side * head.identity.head_width, EYE_HEIGHT, 0.0])
+            bars.append(head.project(hinge + (ear - hinge) * seen * np.linspace(0, 1, 4)[:, None]))
+    canvas.fill(FRAME, *rims)
+    canvas.fill(FRAME, *(stroke(bar, head.scale * thickness) for bar in bars))
 
 
 def _eye_place(head: Head) -> float:

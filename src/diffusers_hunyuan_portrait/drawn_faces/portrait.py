@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..face import Face
 from . import features
-from .canvas import Canvas, Points, Spot
+from .canvas import Canvas, Points, Spot, stroke
 from .colours import colours, mix
 from .head import RESTING_PLACE, Head, rings
 from .identity import BALD, Identity
@@ -74,8 +74,8 @@ def _background(identity: Identity, size: int) -> NDArray[np.uint8]:
     height = (np.linspace(0, 1, size)[:, None] + 0.25 * np.linspace(0, 1, size))[..., None] / 1.25
     canvas = Canvas((light + (dark - light) * height + 0.5).astype(np.uint8), size)
     canvas.fill(
-        RESTING_PLACE + 0.44 * _circle(96),
         mix(mix(light, dark, 0.4), tones.background_light, identity.background_shape),
+        RESTING_PLACE + 0.44 * _circle(96),
     )
     canvas.shade(Spot(RESTING_PLACE + np.array([0, 0.1]), _across(0.55), _down(0.6), tones.background_dark, 0.35))
     canvas.pixels.setflags(write=False)
@@ -133,7 +133,7 @@ def _draw_body(canvas: Canvas, head: Head) -> None:
         Spot(base + grown * np.array([-0.03, 0.03]), _across(0.14), _down(0.07), tones.skin, 0.9),
         Spot(chin[0] + [0.015, 0.01], _across(0.2 * grown), _down(0.12 * grown), tones.neck_shadow, 0.9),
     ]
-    canvas.stroke(line, 0.024 * grown, tones.clothes_dark)
+    canvas.fill(tones.clothes_dark, stroke(line, 0.024 * grown))
     canvas.fill_shaded(neck, mix(tones.skin, tones.skin_shadow, 0.7), spots)
 
 
@@ -196,10 +196,10 @@ def _draw_fringe(canvas: Canvas, head: Head) -> None:
         x = root + (side * 0.97 * identity.head_width - root) * t
         edge = top + (bottom - top) * np.sin(t * np.pi / 2) ** 0.8 + 0.42 * t**3
         lower, upper = head.on_face((x, edge, 0.06), (x, top - 0.05 + (edge[-1] - top + 0.05) * t**5, 0.1))
-        canvas.fill(np.concatenate([lower, upper[::-1]]), tone)
-        for part in (0.35, 0.7):
-            strand = lower + (upper - lower) * part
-            canvas.stroke(strand, 0.01 * np.sin(t * np.pi), mix(tone, tones.hair_light, 0.35))
+        canvas.fill(tone, np.concatenate([lower, upper[::-1]]))
+        strands = (lower + (upper - lower) * part for part in (0.35, 0.7))
+        widths = 0.01 * np.sin(t * np.pi)
+        canvas.fill(mix(tone, tones.hair_light, 0.35), *(stroke(strand, widths) for strand in strands))
 
 
 def _hairline(identity: Identity) -> float:
