@@ -175,7 +175,7 @@ def test_eyelids_close_wholly_and_the_open_mouth_shows_teeth_over_dark():
 def test_mtcnn_finds_the_faces_and_agrees_on_their_points():
     detector, rng = load_detector("mtcnn"), np.random.default_rng(5)
     errors = []  # in distances between the eyes
-    for _ in range(10):
+    for _ in range(40):
         who, motion = Identity.random(rng), random_motion(rng, 1)[0]
         face = locate(who, motion, 128)
         for found in detector.detect(draw(who, motion, 128)):
@@ -183,7 +183,8 @@ def test_mtcnn_finds_the_faces_and_agrees_on_their_points():
             errors.append(np.linalg.norm(found.landmarks - face.landmarks, axis=1) / eye_distance)
             common = np.minimum(found.box, face.box)[2:] - np.maximum(found.box, face.box)[:2]
             assert common.prod() > 0.6 * (found.area + face.area - common.prod())
-    # Of 300 faces it finds 98 %, with a mean error of 0.07; it has learnt from photographs.
-    assert len(errors) in (9, 10)
+    # Of 300 faces it finds 95 to 98 %, with a mean error of 0.07; it has learnt from photographs. Of 40, a lot of
+    # one in 10,000 would have it miss more than 8.
+    assert len(errors) >= 32
     assert np.mean(errors) < 0.1
     assert np.max(errors) < 0.3
