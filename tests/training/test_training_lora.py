@@ -1,16 +1,22 @@
 """LoRA is trained beside frozen networks, loads into the pipeline, and makes few steps do what many did."""
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from torch.nn import Linear
+from torch.nn.functional import silu
 from training_parts import make_batch, make_pipeline, short_run, with_run
 
 import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.training import AdapterTraining, ConsistencyTraining, make_config, train
 from diffusers_hunyuan_portrait.training.config import ConsistencyOptions
-from diffusers_hunyuan_portrait.training.objective import add_noise, jump
+from diffusers_hunyuan_portrait.training.objective import jump, v_of
 
 pytest.importorskip("peft")
 
@@ -59,51 +65,96 @@ def test_the_noise_levels_of_a_student_lead_through_its_schedulers_steps():
     assert levels[:, 2][::3].tolist() == pytest.approx(pipe.scheduler.sigmas[1:].tolist())
     assert torch.equal(levels[:-1, 1], levels[1:, 0])
     assert levels[-1, 1] == levels[-1, 2] == 0
+    assert levels[-1, 0] == pytest.approx(0.002)  # below it, rounding is most of what a network could learn
     assert (levels[:, 0] > levels[:, 1]).all()
 
 
-def conditions_of(stage, batch):
-    latents, portrait_latents = stage.encode_pictures(batch)
-    return latents, (portrait_latents, stage.encode_image(batch), stage.encode_motion(batch))
+SPREAD = 0.5  # of the toy's latents, normal around a mean that each of the two conditions moves by half
+EXAMPLES = 32  # a step
+BLACK = torch.zeros(EXAMPLES, 4, 4, 4)  # the portraits' latents, which the toy takes no notice of
+
+
+class ExactDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
+    """The best guess at normal latents, in closed form, plus layers that LoRA can act on and that give 0 before.
+
+    All its branches spread alike, so that guided, too, it is the best guess for some mean: its sampling ends where
+    the formula in the test says.
+    """
+
+    @register_to_config
+    def __init__(self, width: int = 32):
+        super().__init__()
+        self.to_q, self.to_k, self.to_v = Linear(3, width), Linear(width, width), Linear(width, 1)
+        torch.nn.init.zeros_(self.to_v.weight)
+        torch.nn.init.zeros_(self.to_v.bias)
+
+    def forward(self, sample, timestep, image_tokens, added_ids, motion_hidden_states, **unused):
+        seen, time = sample[:, :, :4], timestep.view(-1, 1, 1, 1, 1)
+        sigmas = (4 * time).exp()
+        mean = 0.5 * (image_tokens is not None) + 0.5 * (motion_hidden_states is not None)
+        noisy = seen * (sigmas**2 + 1).sqrt()
+        guess = mean + SPREAD**2 / (SPREAD**2 + sigmas**2) * (noisy - mean)
+        told = torch.stack([seen, time.expand_as(seen), torch.full_like(seen, mean)], dim=-1)
+        learnt = self.to_v(silu(self.to_k(silu(self.to_q(told)))))[..., 0]
+        return (v_of(noisy, guess, sigmas.flatten()) + learnt,)
+
+
+class ToyDistillation(ConsistencyTraining):
+    """Conditions need no networks, for the toy asks only whether they are there."""
+
+    def encode_image(self, batch):
+        return torch.ones(EXAMPLES, 1, 1)
+
+    def encode_motion(self, batch):
+        return torch.ones(EXAMPLES, 1, 1, 1)
 
 
 @torch.no_grad()
-def come_down(ask, noisy, sigmas):
+def sample(ask, noisy, sigmas):
     """Euler steps over all of `sigmas`, of what `ask` predicts."""
-    for sigma, lower in zip(sigmas[:-1], sigmas[1:], strict=True):
-        sigma, lower = (level.expand(len(noisy)) for level in (sigma, lower))
+    for sigma, lower in itertools.pairwise(sigmas):
+        sigma, lower = sigma.expand(len(noisy)), lower.expand(len(noisy))
         noisy = jump(noisy, ask(noisy, sigma), sigma, lower)
     return noisy
 
 
 def test_distilling_lowers_the_error_of_four_steps():
-    pipe = make_pipeline()
-    with torch.no_grad():  # a teacher whose way is not straight, and whose guidance counts
-        pipe.unet.conv_out.weight *= 3
-    options = ConsistencyOptions(steps=4, teacher_steps=4, appearance_guidance_scale=3, motion_guidance_scale=2)
-    stage = ConsistencyTraining(pipe, options=options, rank=8, alpha=8)
-    batch = make_batch(pipe, size=4, num_frames=2)
-    latents, conditions = conditions_of(stage, batch)
-    start = add_noise(latents, batch["noise"], torch.full((4,), options.sigma_max))
-    fine = torch.cat([stage.levels[:, 0], torch.zeros(1)])
-    truth = come_down(lambda noisy, sigmas: stage._ask_teacher(noisy, sigmas, *conditions), start, fine)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pipe = make_pipeline()
+        pipe.unet = ExactDenoiser()
+        options = ConsistencyOptions(steps=4, teacher_steps=8)
+        stage = ToyDistillation(pipe, options=options, rank=8, alpha=8)
+    generator = torch.Generator().manual_seed(0)
 
-    def error():
-        coarse = torch.cat([stage.levels[::4, 0], torch.zeros(1)])
-        made = come_down(lambda noisy, sigmas: stage.predict(noisy, sigmas, *conditions), start, coarse)
+    def draw():
+        return torch.randn(EXAMPLES, 1, 4, 4, 4, generator=generator)
+
+    start = options.sigma_max * draw()
+    conditions = BLACK, stage.encode_image({}), stage.encode_motion({})
+    # The probability flow of a normal distribution; both guidance scales of 2 move its mean from 1 to 2.
+    truth = 2 + SPREAD / (SPREAD**2 + options.sigma_max**2) ** 0.5 * (start - 2)
+    few = torch.cat([stage.levels[::8, 0], torch.zeros(1)])
+
+    def error_of(ask):
+        made = sample(lambda noisy, sigmas: ask(noisy, sigmas, *conditions), start, few)
         return (made - truth).square().mean().sqrt().item()
 
-    before = error()
-    optimizer = torch.optim.AdamW(stage.parameter_groups(5e-3, 5e-3), weight_decay=0)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(30):
-        drawn = {"noise_level": torch.randn(4, generator=generator)}
-        drawn["noise"] = torch.randn(batch["noise"].shape, generator=generator)
-        stage(batch | drawn).backward()
+    before, steps = error_of(stage.predict), 60
+    optimizer = torch.optim.AdamW(stage.parameters(), lr=2e-2, weight_decay=0)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    for _ in range(steps):
+        batch = {"latents": 1 + SPREAD * draw(), "portrait_latents": BLACK, "noise": draw()}
+        batch |= {
+            "noise_level": torch.randn(EXAMPLES, generator=generator),
+            "face_mask": torch.ones(EXAMPLES, 1, 1, 4, 4),
+        }
+        stage(batch).backward()
         optimizer.step()
         optimizer.zero_grad()
-    print(before, error())
-    assert error() < 0.7 * before
+        rate.step()
+    # From 1.02 to between 0.14 and 0.25, by seed, steps and rate; the guided teacher's own four steps make 0.23.
+    assert error_of(stage.predict) < 0.35 * before
 
 
 def test_a_student_is_written_with_the_scheduler_that_it_is_sampled_by(small_model, shards, tmp_path):

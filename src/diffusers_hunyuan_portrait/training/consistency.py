@@ -24,7 +24,7 @@ from .objective import ObjectiveOptions, add_noise, jump, per_example, v_of, wei
 if TYPE_CHECKING:
     from ..pipeline import HunyuanPortraitPipeline
 
-LEAST_SIGMA = 1e-4  # that the network is asked at
+LEAST_SIGMA = 0.002  # that the network is asked at: Stable Video Diffusion's own
 RHO = 7  # Karras' spacing of noise levels
 
 
@@ -125,7 +125,10 @@ class ConsistencyTraining(AdapterTraining):
         ends = self.pipe.scheduler.sigmas.tolist()  # from the highest to 0
         levels = []
         for first, last in itertools.pairwise(ends):
-            path = torch.linspace(first ** (1 / RHO), last ** (1 / RHO), self.options.teacher_steps + 1) ** RHO
+            # The last phase comes down to the least level as sampling does, and then to none at all.
+            count = self.options.teacher_steps + (last > 0)
+            path = torch.linspace(first ** (1 / RHO), max(last, LEAST_SIGMA) ** (1 / RHO), count) ** RHO
+            path = path if last > 0 else torch.cat([path, path.new_zeros(1)])
             path[0], path[-1] = first, last
             levels.append(torch.stack([path[:-1], path[1:], torch.full_like(path[1:], last)], dim=1))
         return torch.cat(levels)
