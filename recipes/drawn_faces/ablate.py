@@ -1,0 +1,105 @@
+"""The paper's Table 2 in small: what each part of the model is worth, beside what seeds alone change.
+
+    python recipes/drawn_faces/ablate.py --work FOLDER --minutes 30
+
+FOLDER is that of `make.py`, when its clips are stored. Every model starts from the same frozen parts and is
+trained for a sixth of the full run's steps. Figures come to `ablation.json` there, and at the end as a table; it
+goes on when run again.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from components import make_pipeline
+from make import Lengths
+from portrait import train_portrait
+from stretches import Work
+
+from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
+from diffusers_hunyuan_portrait.evaluation import Figures, MotionReader, evaluate, make_pairs
+from diffusers_hunyuan_portrait.evaluation.figures import RESULT
+from diffusers_hunyuan_portrait.evaluation.run import WITHOUT_PADDING
+
+SHARE = 6  # of the full run's steps, one part
+STEPS = 10  # of denoising
+READER = Path(__file__).parent / "reader.safetensors"
+
+# Name: seed, and what is other than in the full model.
+VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
+    "full model": (0, {}),
+    "full model, seed 1": (1, {}),
+    "full model, seed 2": (2, {}),
+    "without memory bank": (0, {"motion_extractor": {"use_memory_bank": False}}),
+    "without intensity": (0, {"motion_extractor": {"use_intensity": False}}),
+    "without ID features": (0, {"id_encoder": None}),
+    "without IMAdapter": (0, {"im_adapter": {"adapter_layers": ()}}),
+    "IMAdapter as equation 5": (0, {"im_adapter": {"id_as_query": True}}),
+}
+
+
+def make_variant(frozen: Path, seed: int, changes: dict[str, Any]) -> HunyuanPortraitPipeline:
+    """A model to train: the frozen parts as they are, all else new."""
+    trained = HunyuanPortraitPipeline.from_pretrained(frozen)
+    pipe = make_pipeline(seed, **{name: change for name, change in changes.items() if name != "id_encoder"})
+    pipe.register_modules(vae=trained.vae, id_encoder=changes.get("id_encoder", trained.id_encoder))
+    pipe.im_adapter.backbone = trained.im_adapter.backbone
+    for name in ("expression_encoder", "head_pose_encoder"):
+        setattr(pipe.motion_extractor, name, getattr(trained.motion_extractor, name))
+    return pipe
+
+
+def run_variant(work: Work, name: str, num_pairs: int, lengths: Lengths) -> Figures | None:
+    """Trains and measures one; `None` where the stretch is over before."""
+    seed, changes = VARIANTS[name]
+    folder = f"ablation/{name.replace(' ', '-').replace(',', '')}"
+    start = work.folder / folder / "start"
+    if not start.exists():
+        make_variant(work.folder / "start", seed, changes).save_pretrained(start)
+    if not train_portrait(work, folder, start, lengths.portrait // SHARE, lengths.portrait_long // SHARE, seed):
+        return None
+    pipe = HunyuanPortraitPipeline.from_pretrained(work.folder / folder / "long" / "model")
+    reader, pairs = MotionReader.load(READER), make_pairs(num_pairs)
+    with work.timed(f"{folder}, measuring"):
+        return evaluate(pipe, pairs, reader, control=True, num_inference_steps=STEPS, **WITHOUT_PADDING)
+
+
+def to_markdown(found: dict[str, Figures]) -> str:
+    lines = [
+        "| model | PSNR over the portrait repeated, dB | head motion | face motion | identity | control |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, figures in found.items():
+        row = figures.rows[RESULT]
+        lines.append(
+            f"| {name} | {figures.psnr_gain:+.2f} | {row.head:.0%} | {row.face:.0%} | {row.identity:.2f} | "
+            f"{figures.control:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
+    parser.add_argument("--minutes", type=float, default=30, help="length of this stretch (30)")
+    parser.add_argument("--pairs", type=int, default=50, help="how many are measured on (50)")
+    options = parser.parse_args()
+
+    work = Work(options.work, options.minutes)
+    file = work.folder / "ablation.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    for name in VARIANTS:
+        if name in found:
+            continue
+        figures = run_variant(work, name, options.pairs, Lengths())
+        if figures is None:
+            print("The stretch is over; run the same command again to go on.")
+            return
+        found[name] = figures.to_dict()
+        file.write_text(json.dumps(found, indent=1) + "\n")
+    print(to_markdown({name: Figures.from_dict(values) for name, values in found.items()}))
+
+
+if __name__ == "__main__":
+    main()

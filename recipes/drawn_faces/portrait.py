@@ -1,0 +1,54 @@
+"""Trains the model from its frozen parts on, by the stage *portrait*."""
+
+from pathlib import Path
+from typing import Any
+
+from stretches import Work
+
+from diffusers_hunyuan_portrait.cli.display import StageProgress
+from diffusers_hunyuan_portrait.training import make_config, train
+
+CLIPS, HELD_OUT = "stored", "stored_held_out"  # folders of clips with what the frozen networks see in them
+
+
+def train_portrait(work: Work, name: str, start: Path, steps: int, long_steps: int, seed: int = 0) -> bool:
+    """Short runs of frames, many at a time, then runs as long as inference has them; gives whether it is done.
+
+    Args:
+        name: of the run; `name/long/model` in the work's folder is what comes out.
+        start: folder of the model to start from.
+        steps, long_steps: of short runs and of long ones.
+    """
+    shared = {
+        "data": str(work.folder / CLIPS),
+        "seed": seed,
+        "examples": {"cached_latents": True, "cached_motion": True},
+        "objective": {"log_sigma_mean": 1.0, "log_sigma_std": 1.4, "face_weight": 3},
+        "validation": {"data": str(work.folder / HELD_OUT), "inference_steps": 0},
+    }
+    run = {"mixed_precision": "bf16", "clips_in_memory": 100_000, "log_every": 50, "checkpoint_every": 500}
+    optimizer = {"schedule": "cosine", "beta2": 0.99}
+    short = {
+        "model": str(start),
+        "output": str(work.folder / name / "short"),
+        "run": run | {"max_steps": steps, "batch_size": 8, "num_frames": [4]},
+        "optimizer": optimizer | {"learning_rate": 1e-3, "warmup_steps": 200},
+        "validation": shared["validation"] | {"every": 250, "examples": 64},
+    }
+    long = {
+        "model": str(work.folder / name / "short" / "model"),
+        "output": str(work.folder / name / "long"),
+        "run": run | {"max_steps": long_steps, "batch_size": 2, "num_frames": [24]},
+        "optimizer": optimizer | {"learning_rate": 4e-4, "warmup_steps": 50},
+        "examples": shared["examples"] | {"padding_probability": 0.3},
+        "validation": shared["validation"] | {"every": 150, "examples": 16},
+    }
+    return all(_run_stage(work, name, shared | settings) for settings in (short, long))
+
+
+def _run_stage(work: Work, name: str, settings: dict[str, Any]) -> bool:
+    if (Path(settings["output"]) / "model").exists():
+        return True
+    settings["run"] |= {"max_minutes": work.minutes_left}
+    with work.timed(name), StageProgress() as progress:
+        return train(make_config(settings), progress).model is not None

@@ -1,0 +1,56 @@
+"""The drawn clips that the small model learns from, each a function of its number alone."""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from diffusers_hunyuan_portrait.dataset import Clip, ClipWriter
+from diffusers_hunyuan_portrait.drawn_faces import Identity, Motion, draw, locate, random_motion
+from diffusers_hunyuan_portrait.evaluation import training_generator
+
+CLIPS = 0  # key of the training generator
+NUM_FRAMES = 24
+SIZE = 128
+# Slow clips hold poses far from each other, so that a portrait is also asked to move far, as in use.
+FRAME_RATES = (25.0, 12.0, 6.0, 3.0)
+CLIPS_PER_SHARD = 64
+
+
+def draw_clip(index: int) -> Clip:
+    """Somebody new in a clip of 24 frames; `source` holds the true identity and motion as vectors."""
+    rng = training_generator(CLIPS, index)
+    identity, frame_rate = Identity.random(rng), FRAME_RATES[index % len(FRAME_RATES)]
+    motions = random_motion(rng, NUM_FRAMES, frame_rate)
+    faces = [locate(identity, motion, SIZE) for motion in motions]
+    return Clip(
+        frames=np.stack([draw(identity, motion, SIZE) for motion in motions]),
+        landmarks=np.stack([face.landmarks for face in faces]),
+        face_boxes=np.stack([face.box for face in faces]),
+        frame_rate=frame_rate,
+        source={
+            "identity": identity.to_vector().tolist(),
+            "motion": [motion.to_vector().tolist() for motion in motions],
+        },
+    )
+
+
+def write_clips(folder: Path, numbers: Sequence[int]) -> None:
+    """Draws the clips of these numbers into shards; shards that are there already are kept."""
+    with ClipWriter(folder, CLIPS_PER_SHARD) as writer, ProcessPoolExecutor() as pool:
+        for clip in pool.map(draw_clip, numbers[writer.shard * CLIPS_PER_SHARD :], chunksize=8):
+            writer.write(clip)
+
+
+def true_motion(clip: Clip) -> np.ndarray:
+    """(F, 13) in [-1, 1]."""
+    return np.array(clip.source["motion"], dtype=np.float32)
+
+
+def motion_from(clip: Clip, anchor: int) -> np.ndarray:
+    """The motion seen from frame `anchor`, (F, 13): x, y and size relative to that frame's, all else as it is."""
+    motion = true_motion(clip)
+    relative = [Motion.names().index(name) for name in ("x", "y", "size")]
+    motion[:, relative] = (motion[:, relative] - motion[anchor, relative]) / 2
+    return motion

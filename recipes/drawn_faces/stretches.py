@@ -1,0 +1,119 @@
+"""Long work in stretches: what one leaves off, the next goes on with, and a record tells what it all took."""
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+WARM_UP = 100  # steps
+LAST_RATE = 0.02  # of the highest
+
+
+class Work:
+    """A folder for all that is made, with a record of it, and the time at which this stretch ends.
+
+    Args:
+        folder: made where it is missing.
+        minutes: length of this stretch.
+    """
+
+    def __init__(self, folder: Path, minutes: float):
+        self.folder, self._end = folder, time.monotonic() + 60 * minutes
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def minutes_left(self) -> float:
+        """Of this stretch; 0 when it is over."""
+        return max(0.0, (self._end - time.monotonic()) / 60)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Of the machine, and of each part what is known."""
+        path = self.folder / "record.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        return {"machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}", "parts": {}}
+
+    def note(self, part: str, **facts: Any) -> None:
+        """Adds facts of a part to the record."""
+        record = self.record
+        record["parts"].setdefault(part, {}).update(facts)
+        (self.folder / "record.json").write_text(json.dumps(record, indent=1) + "\n")
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Adds the minutes of the `with` block to those that the part has taken."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            before = self.record["parts"].get(part, {}).get("minutes", 0.0)
+            self.note(part, minutes=round(before + (time.monotonic() - start) / 60, 2))
+
+
+def learn(
+    work: Work,
+    name: str,
+    networks: nn.Module,
+    loss_at: Callable[[int], torch.Tensor],
+    *,
+    steps: int,
+    learning_rate: float,
+) -> bool:
+    """Minimises `loss_at(step)` with AdamW in bfloat16, as far as this stretch lasts; gives whether it is done.
+
+    What is random in a step must come from its number alone.
+
+    Args:
+        name: of the part, for the record and for the file that its state is kept in.
+        networks: all that is trained.
+    """
+    optimizer = torch.optim.AdamW(networks.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    state_file, done = work.folder / "state" / f"{name}.pt", 0
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        networks.load_state_dict(state["networks"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        done = state["step"]
+    if done == steps:
+        return True
+    networks.train()
+    mean_loss = math.nan
+    with work.timed(name):
+        while done < steps and work.minutes_left:
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = loss_at(done)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            done += 1
+            mean_loss = loss.item() if math.isnan(mean_loss) else 0.98 * mean_loss + 0.02 * loss.item()
+            if done % 100 == 0:
+                left = f"{work.minutes_left:.0f} minutes of this stretch left"
+                print(f"{name}: step {done} of {steps}, loss {mean_loss:.4f}, {left}", flush=True)
+    work.note(name, steps=done, loss=round(mean_loss, 4))
+    state_file.parent.mkdir(exist_ok=True)
+    partial = state_file.with_suffix(".part")
+    state = {"networks": networks.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**state, "schedule": schedule.state_dict(), "step": done}, partial)
+    partial.replace(state_file)
+    return done == steps
+
+
+def _rate(step: int, steps: int) -> float:
+    """Up in a straight line, then down along a cosine."""
+    if step < WARM_UP:
+        return (step + 1) / WARM_UP
+    return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * (step - WARM_UP) / max(1, steps - WARM_UP)))

@@ -1,0 +1,114 @@
+"""The recipe of `drawn-faces` runs from nothing to a model, in stretches, and changes only what it says."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import diffusers_hunyuan_portrait as hp
+from diffusers_hunyuan_portrait.drawn_faces import Motion
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "drawn_faces"
+NUM_WAVES = 16
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    """The recipe's modules, which import each other as scripts beside each other do."""
+    sys.path.insert(0, str(RECIPE))
+    import ablate
+    import make
+
+    yield make, ablate
+    sys.path.remove(str(RECIPE))
+
+
+@pytest.fixture(scope="module")
+def made(recipe, tmp_path_factory):
+    """A folder in which two stretches have made a model that has seen next to nothing."""
+    make, _ = recipe
+    folder = tmp_path_factory.mktemp("work")
+    lengths = make.Lengths(
+        clips=2, held_out=2, autoencoder=1, motion=1, identity=1, image=1, portrait=2, portrait_long=1
+    )
+    assert not make.make(make.Work(folder, minutes=0), lengths)
+    assert make.make(make.Work(folder, minutes=10), lengths)
+    return folder
+
+
+def test_what_comes_out_is_a_small_model_that_runs(made):
+    files = [file for file in (made / "model").rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 25e6
+    assert max(file.stat().st_size for file in files) < 12e6
+    pipe = hp.load_pipeline(made / "model", torch_dtype=torch.float32)
+    picture = np.full((128, 128, 3), 100, np.uint8)
+    output = pipe(
+        conditions=hp.PortraitConditions(
+            portrait=torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1,
+            dino_image=torch.zeros(1, 3, 128, 128),
+            id_embedding=torch.zeros(1, 64),
+            motion_tokens=torch.zeros(1, 2, 16, 128),
+        ),
+        num_inference_steps=1,
+        output_type="np",
+    )
+    assert output.frames[0].shape == (2, 128, 128, 3)
+
+
+def test_every_part_and_its_minutes_are_on_record(recipe, made):
+    parts = recipe[0].Work(made, 0).record["parts"]
+    assert set(parts) == {"drawing", "autoencoder", "motion", "identity", "image", "storing", "portrait"}
+    assert all(part["minutes"] >= 0 for part in parts.values())
+    assert parts["autoencoder"]["psnr_of_held_out"] > 5
+
+
+def test_frozen_parts_come_out_as_they_were_pretrained(made):
+    start, model = (
+        hp.HunyuanPortraitPipeline.from_pretrained(made / name) for name in ("start", "portrait/long/model")
+    )
+    for name in ("vae", "id_encoder", "im_adapter.backbone", "motion_extractor.expression_encoder"):
+        before, after = (_part(pipe, name).state_dict() for pipe in (start, model))
+        assert all(torch.equal(after[key], value) for key, value in before.items()), name
+    assert not torch.equal(model.unet.conv_in.weight, start.unet.conv_in.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "is_there"),
+    [
+        ("full model", "motion_extractor.refiner.memory_bank", True),
+        ("without memory bank", "motion_extractor.refiner.memory_bank", False),
+        ("without ID features", "id_encoder", False),
+        ("without IMAdapter", "im_adapter.adapters", False),
+        ("full model", "im_adapter.adapters", True),
+    ],
+)
+def test_a_variant_lacks_what_its_name_says_and_has_the_frozen_parts(recipe, made, name, part, is_there):
+    _, ablate = recipe
+    pipe = ablate.make_variant(made / "start", *ablate.VARIANTS[name])
+    found = _part(pipe, part)
+    assert (found is not None and len(found) > 0 if part != "id_encoder" else found is not None) == is_there
+    trained = hp.HunyuanPortraitPipeline.from_pretrained(made / "start")
+    for kept in ("vae.encoder.conv_in.weight", "motion_extractor.expression_encoder.head.weight"):
+        assert torch.equal(_part(pipe, kept), _part(trained, kept))
+
+
+def test_motion_is_told_by_waves_that_are_alike_for_equal_motion_alone(recipe):
+    from components import describe_motion
+
+    rng = np.random.default_rng(0)
+    vectors = rng.uniform(-1, 1, (200, len(Motion.names()))).astype(np.float32)
+    waves = describe_motion(vectors)
+    assert waves.shape == (200, len(Motion.names()) * NUM_WAVES)
+    # Sines of 200 draws: the mean square of each is 1, its mean over all within 0.05.
+    assert np.square(waves).mean() == pytest.approx(1, abs=0.05)
+    distances = np.linalg.norm(waves[:, None] - waves, axis=2) + 1e9 * np.eye(200)
+    assert distances.min() > 1
+
+
+def _part(pipe, name):
+    found = pipe
+    for step in name.split("."):
+        found = getattr(found, step)
+    return found
