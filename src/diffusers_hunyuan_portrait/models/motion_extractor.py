@@ -110,11 +110,15 @@ class IntensityAwareRefiner(nn.Module):
         width: int,
         num_blocks: int,
         num_heads: int,
+        use_memory_bank: bool,
+        use_intensity: bool,
     ):
         super().__init__()
+        self.num_memories, self.use_intensity = num_memories, use_intensity
         self.head_level_embedding = nn.Embedding(INTENSITY_LEVELS, intensity_embed_dim)
         self.expression_level_embedding = nn.Embedding(INTENSITY_LEVELS, intensity_embed_dim)
-        self.memory_bank = nn.Parameter(torch.randn(num_memories, width) * width**-0.5)
+        memories = torch.randn(num_memories, width) * width**-0.5
+        self.memory_bank = nn.Parameter(memories) if use_memory_bank else None
         self.intensity_proj = nn.Linear(intensity_embed_dim, width)
         self.proj_in = nn.Linear(input_dim, width)
         self.blocks = nn.ModuleList(RefinerBlock(width, num_heads, intensity_embed_dim) for _ in range(num_blocks))
@@ -125,10 +129,14 @@ class IntensityAwareRefiner(nn.Module):
         self, expression: torch.Tensor, head_level: torch.Tensor, expression_level: torch.Tensor
     ) -> torch.Tensor:
         """(F, input_dim) and levels (F,) or () to (F, num_memories, output_dim)."""
+        if not self.use_intensity:
+            head_level, expression_level = torch.zeros_like(head_level), torch.zeros_like(expression_level)
         intensity = self.head_level_embedding(head_level) + self.expression_level_embedding(expression_level)
         intensity = intensity.reshape(-1, 1, intensity.shape[-1])  # (frames or 1, 1, channels)
-        memory = self.memory_bank + self.intensity_proj(silu(intensity))
-        memory = memory.expand(expression.shape[0], -1, -1)  # (frames, memories, width)
+        memory = self.intensity_proj(silu(intensity))
+        if self.memory_bank is not None:
+            memory = self.memory_bank + memory
+        memory = memory.expand(expression.shape[0], self.num_memories, -1)  # (frames, memories, width)
         tokens = self.proj_in(expression)[:, None]
         for block in self.blocks:
             memory = block(memory, tokens, intensity)
@@ -164,6 +172,8 @@ class MotionExtractor(ModelMixin, ConfigMixin):
         num_memories: entries of the memory bank, and so motion tokens a frame.
         width, num_blocks, num_heads, intensity_embed_dim: sizes of the refiner.
         refined_dim: channels that the refiner gives; motion tokens have six more, for the head pose.
+        use_memory_bank: off, all tokens begin alike, without memories (paper, Table 2).
+        use_intensity: off, both levels count as 0 (paper, Table 2).
     """
 
     _skip_layerwise_casting_patterns = ["expression_encoder", "head_pose_encoder", "refiner"]  # noqa: RUF012
@@ -186,12 +196,22 @@ class MotionExtractor(ModelMixin, ConfigMixin):
         num_heads: int = 8,
         intensity_embed_dim: int = 768,
         refined_dim: int = 1018,
+        use_memory_bank: bool = True,
+        use_intensity: bool = True,
     ):
         super().__init__()
         self.expression_encoder = GroupNormResNet(expression_depths, expression_width, 1, True, expression_dim)
         self.head_pose_encoder = GroupNormResNet(head_pose_depths, head_pose_width, head_pose_groups, False, 6)
         self.refiner = IntensityAwareRefiner(
-            expression_dim, refined_dim, num_memories, intensity_embed_dim, width, num_blocks, num_heads
+            expression_dim,
+            refined_dim,
+            num_memories,
+            intensity_embed_dim,
+            width,
+            num_blocks,
+            num_heads,
+            use_memory_bank,
+            use_intensity,
         )
 
     @classmethod
