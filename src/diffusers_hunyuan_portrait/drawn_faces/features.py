@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import Canvas, Points, Spot, stroke
+from .canvas import Canvas, Points, Spot, strokes
 from .colours import BLACK, FRAME, TEETH, THROAT, TONGUE, WHITE, mix
 from .head import Head
 
@@ -12,6 +12,8 @@ SIDES = (-1, 1)  # image-left and image-right, for a head seen from the front
 
 _RUN = np.linspace(-1, 1, 15)  # along a lid or a lip, from image-left to image-right
 _CENTRAL = slice(4, 11)  # of it
+_CREASE = 0.02 * (1 - 0.7 * _RUN**2)  # widths along the fold above an eye
+_LASHES = 0.05 * np.clip(0.75 + 0.35 * np.outer(SIDES, _RUN), 0.4, 1.1)  # and along the two upper lids
 _TURN = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 _RING = np.stack([np.cos(_TURN), np.sin(_TURN)])  # (xy, n)
 
@@ -70,9 +72,9 @@ def draw_near_ear(canvas: Canvas, head: Head) -> None:
     if seen:
         shell, hollow = _ear(head, side)
         part = canvas.part(shell)
-        part.fill(mix(head.colours.skin, head.colours.skin_shadow, 0.25), shell)
+        part.fill_all(mix(head.colours.skin, head.colours.skin_shadow, 0.25))
         part.fill(head.colours.skin_shadow, hollow)
-        canvas.reveal(part, shell, seen)
+        canvas.reveal(part, seen)
 
 
 def _ear(head: Head, side: int) -> tuple[Points, Points]:
@@ -93,7 +95,7 @@ def draw_brows(canvas: Canvas, head: Head) -> None:
     y = arch - 0.03 * identity.brow_slant * run - 0.05 * max(-raised, 0) * run
     taper = np.clip(1.15 - 0.5 * (run + 1) / 2 - 0.6 * np.abs(run) ** 6, 0.15, 1)
     brows = head.on_face(*((side * x, y, 0.03) for side in SIDES))
-    canvas.fill(head.colours.brow, *(stroke(brow, thickness * taper) for brow in brows))
+    canvas.fill(head.colours.brow, *strokes(brows, thickness * taper))
 
 
 def draw_eyes(canvas: Canvas, head: Head) -> None:
@@ -118,22 +120,21 @@ def draw_eyes(canvas: Canvas, head: Head) -> None:
             _about_eye(head, side, 0.95 * _RUN, np.minimum(highest - 0.055, upper - 0.05)),
         ]
     places = head.on_face(*curves)
-    lines, lashes = [], []
-    for side, eye in zip(SIDES, (places[:9], places[9:]), strict=True):
-        iris, ring, pupil, light, shadow, top, bottom, lash, crease = eye
-        opening = np.concatenate([top, bottom[::-1]])
-        part = canvas.part(opening)
-        part.fill(mix(WHITE, tones.skin_shadow, 0.06), opening)
-        part.fill(tones.iris * 0.45, iris)
-        part.fill(tones.iris, ring)
-        part.fill(BLACK, pupil)
-        part.fill(tones.skin_shadow * 0.8, stroke(shadow, head.scale * 0.16 * height))
-        part.fill(WHITE, light)
-        canvas.reveal(part, opening)
-        lines += [stroke(bottom, head.scale * 0.016), stroke(crease, head.scale * 0.02 * (1 - 0.7 * _RUN**2))]
-        lashes.append(stroke(lash, head.scale * 0.05 * np.clip(0.75 + 0.35 * side * _RUN, 0.4, 1.1)))
-    canvas.fill(tones.skin_line, *lines)
-    canvas.fill(tones.lash, *lashes)
+    # Each is a pair, of the left eye and of the right one: one stroke draws both.
+    irises, rings, pupils, lights, shadows, tops, bottoms, lashes, creases = zip(
+        places[:9], places[9:], strict=True
+    )
+    part = canvas.part(*(np.concatenate([top, bottom[::-1]]) for top, bottom in zip(tops, bottoms, strict=True)))
+    part.fill_all(mix(WHITE, tones.skin_shadow, 0.06))
+    part.fill(tones.iris * 0.45, *irises)
+    part.fill(tones.iris, *rings)
+    part.fill(BLACK, *pupils)
+    part.fill(tones.skin_shadow * 0.8, *strokes(shadows, head.scale * 0.16 * height))
+    part.fill(WHITE, *lights)
+    canvas.reveal(part)
+    thin, fading = strokes(bottoms, head.scale * 0.016), strokes(creases, head.scale * _CREASE)
+    canvas.fill(tones.skin_line, *thin, *fading)
+    canvas.fill(tones.lash, *strokes(lashes, head.scale * _LASHES))
 
 
 def draw_nose(canvas: Canvas, head: Head) -> None:
@@ -181,16 +182,15 @@ def draw_mouth(canvas: Canvas, head: Head) -> None:
     )
     opening = np.concatenate([top, bottom[::-1]])
     part = canvas.part(opening)
-    part.fill(THROAT, opening)
+    part.fill_all(THROAT)
     part.fill(TONGUE, np.concatenate([tongue, bottom[::-1]]))
     part.fill(TEETH, np.concatenate([top, teeth[::-1]]))
     canvas.fill(tones.lips, np.concatenate([bottom, outer_bottom[::-1]]))
-    canvas.reveal(part, opening)
+    canvas.reveal(part)
     canvas.fill(tones.lips * 0.86, np.concatenate([outer_top, top[::-1]]))
-    canvas.fill(tones.lips * 0.45, stroke(seam, head.scale * 0.022 * (1 - motion.jaw)))
-    canvas.fill(tones.lips_light, stroke(gloss, head.scale * 0.35 * full * (1 - (_RUN[_CENTRAL] * 2) ** 2)))
-    widths = head.scale * 0.02 * (1 - _RUN**2)
-    canvas.fill(mix(tones.skin, tones.skin_line, 0.6), *(stroke(curve, widths) for curve in folds))
+    canvas.fill(tones.lips * 0.45, *strokes([seam], head.scale * 0.022 * (1 - motion.jaw)))
+    canvas.fill(tones.lips_light, *strokes([gloss], head.scale * 0.35 * full * (1 - (_RUN[_CENTRAL] * 2) ** 2)))
+    canvas.fill(mix(tones.skin, tones.skin_line, 0.6), *strokes(folds, head.scale * 0.02 * (1 - _RUN**2)))
 
 
 def draw_glasses(canvas: Canvas, head: Head) -> None:
@@ -208,7 +208,7 @@ def draw_glasses(canvas: Canvas, head: Head) -> None:
         ),
         (np.linspace(0.25 - half, half - 0.25, 5), EYE_HEIGHT - 0.02, 0.16),
     )
-    bars = [bridge]
+    bars = []
     for side in SIDES:
         seen = min(max(1 - side * yaw / 20, 0), 1)  # the head hides the far arm
         if seen:
@@ -216,7 +216,7 @@ def draw_glasses(canvas: Canvas, head: Head) -> None:
             ear = np.array([side * head.identity.head_width, EYE_HEIGHT, 0.0])
             bars.append(head.project(hinge + (ear - hinge) * seen * np.linspace(0, 1, 4)[:, None]))
     canvas.fill(FRAME, *rims)
-    canvas.fill(FRAME, *(stroke(bar, head.scale * thickness) for bar in bars))
+    canvas.fill(FRAME, *strokes([bridge], head.scale * thickness), *strokes(bars, head.scale * thickness))
 
 
 def _eye_place(head: Head) -> float:

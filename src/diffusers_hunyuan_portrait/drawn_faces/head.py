@@ -1,5 +1,6 @@
 """The head in three dimensions: where each place on it lies in the picture."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -91,7 +92,8 @@ def shape_of(identity: Identity) -> Shape:
 
 def _front(side: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far the face stands out, at `side` (0 middle, 1 edge) of its half width: flatter than an ellipse."""
-    return np.sqrt(1 - side**4)
+    squared = side * side
+    return np.sqrt(1 - squared * squared)
 
 
 @lru_cache(maxsize=64)
@@ -116,8 +118,8 @@ def rings(identity: Identity, top: float, bottom: float, grown: float) -> NDArra
 
 def _rotation(motion: Motion) -> NDArray[np.float64]:
     """(3, 3): turned by yaw, then by pitch, then by roll."""
-    yaw, pitch, roll = np.radians([motion.yaw, motion.pitch, motion.roll])
-    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    nod = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
-    tilt = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    yaw, pitch, roll = math.radians(motion.yaw), math.radians(motion.pitch), math.radians(motion.roll)
+    turn = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
+    nod = np.array([[1, 0, 0], [0, math.cos(pitch), math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]])
+    tilt = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
     return tilt @ nod @ turn

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..face import Face
 from . import features
-from .canvas import Canvas, Points, Spot, stroke
+from .canvas import Canvas, Points, Spot, strokes
 from .colours import colours, mix
 from .head import RESTING_PLACE, Head, rings
 from .identity import BALD, Identity
 from .motion import Motion
 
+BEHIND_NECK = 0.35  # hair longer than this falls behind the neck
 SMALLEST, LARGEST = 16, 1024  # pixels a side: below, nothing is left of a face; above, memory is
 
 
@@ -85,19 +86,11 @@ def _background(identity: Identity, size: int) -> NDArray[np.uint8]:
 def _draw_back_hair(canvas: Canvas, head: Head) -> None:
     """What falls behind the neck, for hair longer than the ears."""
     identity, tones = head.identity, head.colours
-    fall = identity.hair_length - 0.35
-    if fall <= 0:
+    if identity.hair_length <= BEHIND_NECK:
         return
-    t = np.linspace(0, 1, 12)[:, None]
-    y = -0.8 + (1.3 + 1.4 * fall) * t
-    volume = 1.1 + 0.14 * identity.hair_volume + 0.2 * fall * np.sin(np.pi * np.minimum(t, 0.8))
-    width = identity.head_width * volume * (1 - 0.3 * t**4 - 0.45 * (1 - t) ** 4)
-    angle = np.radians(np.arange(90, 271, 20))
-    places = np.broadcast_arrays(width * np.sin(angle), y, 0.7 * np.cos(angle) + 0.1)
-    turned = head.project(np.stack(places, axis=-1).reshape(-1, 3))
-    # Hair hangs: what is further down follows the head's tilt less.
-    hanging = head.centre + head.scale * np.stack(places[:2], axis=-1).reshape(-1, 2)
-    weight = np.broadcast_to(0.8 * t**1.5, places[0].shape).reshape(-1, 1)
+    places, weight = _fall(identity)
+    turned = head.project(places)
+    hanging = head.centre + head.scale * places[:, :2]
     lock = _hull(turned + (hanging - turned) * weight)
     low, span = lock.min(axis=0), np.ptp(lock, axis=0)
     spots = [
@@ -105,6 +98,19 @@ def _draw_back_hair(canvas: Canvas, head: Head) -> None:
         for part in (0.06, 0.94)
     ]
     canvas.fill_shaded(lock, tones.hair_dark, spots)
+
+
+@lru_cache(maxsize=64)
+def _fall(identity: Identity) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places all over the hair behind the neck, (n, 3), and how far each hangs and is not tilted, (n, 1)."""
+    fall = identity.hair_length - BEHIND_NECK
+    t = np.linspace(0, 1, 12)[:, None]
+    y = -0.8 + (1.3 + 1.4 * fall) * t
+    volume = 1.1 + 0.14 * identity.hair_volume + 0.2 * fall * np.sin(np.pi * np.minimum(t, 0.8))
+    width = identity.head_width * volume * (1 - 0.3 * t**4 - 0.45 * (1 - t) ** 4)
+    angle = np.radians(np.arange(90, 271, 20))
+    *places, weight = np.broadcast_arrays(width * np.sin(angle), y, 0.7 * np.cos(angle) + 0.1, 0.8 * t**1.5)
+    return np.stack(places, axis=-1).reshape(-1, 3), weight.reshape(-1, 1)
 
 
 def _draw_body(canvas: Canvas, head: Head) -> None:
@@ -133,7 +139,7 @@ def _draw_body(canvas: Canvas, head: Head) -> None:
         Spot(base + grown * np.array([-0.03, 0.03]), _across(0.14), _down(0.07), tones.skin, 0.9),
         Spot(chin[0] + [0.015, 0.01], _across(0.2 * grown), _down(0.12 * grown), tones.neck_shadow, 0.9),
     ]
-    canvas.fill(tones.clothes_dark, stroke(line, 0.024 * grown))
+    canvas.fill(tones.clothes_dark, *strokes([line], 0.024 * grown))
     canvas.fill_shaded(neck, mix(tones.skin, tones.skin_shadow, 0.7), spots)
 
 
@@ -189,17 +195,26 @@ def _draw_fringe(canvas: Canvas, head: Head) -> None:
     identity, tones = head.identity, head.colours
     if identity.hair_length < BALD:
         return
+    left_lower, left_upper, right_lower, right_upper = head.on_face(*_locks(identity))
+    for tone, lower, upper in (
+        (mix(tones.hair, tones.hair_light, 0.12), left_lower, left_upper),
+        (mix(tones.hair, tones.hair_dark, 0.25), right_lower, right_upper),
+    ):
+        canvas.fill(tone, np.concatenate([lower, upper[::-1]]))
+        strands = [lower + (upper - lower) * part for part in (0.35, 0.7)]
+        canvas.fill(mix(tone, tones.hair_light, 0.35), *strokes(strands, _STRAND))
+
+
+@lru_cache(maxsize=64)
+def _locks(identity: Identity) -> list[features.Curve]:
+    """The lower and the upper edge of the image-left lock, and of the image-right one, for `Head.on_face`."""
     root = 0.45 * identity.parting * identity.head_width
     top, bottom = _hairline(identity) - 0.12, -0.5 + 0.12 * identity.fringe
-    t = np.linspace(0, 1, 9)
-    for side, tone in ((-1, mix(tones.hair, tones.hair_light, 0.12)), (1, mix(tones.hair, tones.hair_dark, 0.25))):
-        x = root + (side * 0.97 * identity.head_width - root) * t
-        edge = top + (bottom - top) * np.sin(t * np.pi / 2) ** 0.8 + 0.42 * t**3
-        lower, upper = head.on_face((x, edge, 0.06), (x, top - 0.05 + (edge[-1] - top + 0.05) * t**5, 0.1))
-        canvas.fill(tone, np.concatenate([lower, upper[::-1]]))
-        strands = (lower + (upper - lower) * part for part in (0.35, 0.7))
-        widths = 0.01 * np.sin(t * np.pi)
-        canvas.fill(mix(tone, tones.hair_light, 0.35), *(stroke(strand, widths) for strand in strands))
+    t = _SWEEP
+    lower = top + (bottom - top) * np.sin(t * np.pi / 2) ** 0.8 + 0.42 * t**3
+    upper = top - 0.05 + (lower[-1] - top + 0.05) * t**5
+    sides = (root + (side * 0.97 * identity.head_width - root) * t for side in features.SIDES)
+    return [(x, y, lift) for x in sides for y, lift in ((lower, 0.06), (upper, 0.1))]
 
 
 def _hairline(identity: Identity) -> float:
@@ -239,5 +254,7 @@ def _smooth(points: Points, steps: int = 6) -> Points:
     return np.concatenate([curve.swapaxes(0, 1).reshape(-1, 2), points[-1:]])
 
 
+_SWEEP = np.linspace(0, 1, 9)  # along a lock, from the parting to the temple
+_STRAND = 0.01 * np.sin(_SWEEP * np.pi)  # widths along a strand of it
 _HALF_SHOULDERS = np.array([(0.1, -0.03), (0.18, 0.0), (0.31, 0.04), (0.42, 0.1), (0.5, 0.3)])
 _SHOULDERS = _smooth(np.concatenate([_HALF_SHOULDERS[::-1] * [-1, 1], _HALF_SHOULDERS]))  # about the neck's base
