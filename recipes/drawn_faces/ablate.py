@@ -8,23 +8,19 @@ goes on when run again.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from comparing import collect, measure, to_markdown
 from components import make_pipeline
 from make import Lengths
 from portrait import train_portrait
 from stretches import Work
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
-from diffusers_hunyuan_portrait.evaluation import Figures, MotionReader, evaluate, make_pairs
-from diffusers_hunyuan_portrait.evaluation.figures import RESULT
-from diffusers_hunyuan_portrait.evaluation.run import WITHOUT_PADDING
+from diffusers_hunyuan_portrait.evaluation import Figures
 
 SHARE = 6  # of the full run's steps, one part
-STEPS = 10  # of denoising
-READER = Path(__file__).parent / "reader.safetensors"
 
 # Name: seed, and what is other than in the full model.
 VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -59,24 +55,8 @@ def run_variant(work: Work, name: str, num_pairs: int, lengths: Lengths) -> Figu
         make_variant(work.folder / "start", seed, changes).save_pretrained(start)
     if not train_portrait(work, folder, start, lengths.portrait // SHARE, lengths.portrait_long // SHARE, seed):
         return None
-    pipe = HunyuanPortraitPipeline.from_pretrained(work.folder / folder / "long" / "model")
-    reader, pairs = MotionReader.load(READER), make_pairs(num_pairs)
     with work.timed(f"{folder}, measuring"):
-        return evaluate(pipe, pairs, reader, control=True, num_inference_steps=STEPS, **WITHOUT_PADDING)
-
-
-def to_markdown(found: dict[str, Figures]) -> str:
-    lines = [
-        "| model | PSNR over the portrait repeated, dB | head motion | face motion | identity | control |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, figures in found.items():
-        row = figures.rows[RESULT]
-        lines.append(
-            f"| {name} | {figures.psnr_gain:+.2f} | {row.head:.0%} | {row.face:.0%} | {row.identity:.2f} | "
-            f"{figures.control:.2f} |"
-        )
-    return "\n".join(lines)
+        return measure(HunyuanPortraitPipeline.from_pretrained(work.folder / folder / "long" / "model"), num_pairs)
 
 
 def main() -> None:
@@ -87,18 +67,13 @@ def main() -> None:
     options = parser.parse_args()
 
     work = Work(options.work, options.minutes)
-    file = work.folder / "ablation.json"
-    found = json.loads(file.read_text()) if file.exists() else {}
-    for name in VARIANTS:
-        if name in found:
-            continue
-        figures = run_variant(work, name, options.pairs, Lengths())
-        if figures is None:
-            print("The stretch is over; run the same command again to go on.")
-            return
-        found[name] = figures.to_dict()
-        file.write_text(json.dumps(found, indent=1) + "\n")
-    print(to_markdown({name: Figures.from_dict(values) for name, values in found.items()}))
+    found = collect(
+        work, "ablation.json", VARIANTS, lambda name: run_variant(work, name, options.pairs, Lengths())
+    )
+    if found is None:
+        print("The stretch is over; run the same command again to go on.")
+    else:
+        print(to_markdown(found, "model"))
 
 
 if __name__ == "__main__":

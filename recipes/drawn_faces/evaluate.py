@@ -8,13 +8,13 @@ import json
 import sys
 from pathlib import Path
 
+from comparing import READER
+
 from diffusers_hunyuan_portrait import load_pipeline
 from diffusers_hunyuan_portrait.cli.display import StageProgress
 from diffusers_hunyuan_portrait.evaluation import MotionReader, check_bars, evaluate, make_pairs
 from diffusers_hunyuan_portrait.evaluation.pairs import SETS
 from diffusers_hunyuan_portrait.evaluation.run import WITHOUT_PADDING
-
-READER = Path(__file__).parent / "reader.safetensors"
 
 
 def main() -> None:

@@ -1,0 +1,66 @@
+"""Figures of several models or settings beside each other, kept as they come in; a later stretch goes on."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from stretches import Work
+
+from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
+from diffusers_hunyuan_portrait.cli.display import StageProgress
+from diffusers_hunyuan_portrait.evaluation import Figures, MotionReader, evaluate, make_pairs
+from diffusers_hunyuan_portrait.evaluation.figures import RESULT
+from diffusers_hunyuan_portrait.evaluation.run import WITHOUT_PADDING
+
+READER = Path(__file__).parent / "reader.safetensors"
+STEPS = 10  # of denoising, a compromise between time and what users get
+
+
+def collect(
+    work: Work, file_name: str, names: Iterable[str], find: Callable[[str], Figures | None]
+) -> dict[str, Figures] | None:
+    """The figures under each name, those found before read from a file; `None` where the stretch ends before all.
+
+    Args:
+        file_name: in the work's folder.
+        find: gives the figures of one name, or `None` where time does not reach.
+    """
+    file = work.folder / file_name
+    found = json.loads(file.read_text()) if file.exists() else {}
+    for name in names:
+        if name in found:
+            continue
+        figures = find(name) if work.minutes_left else None
+        if figures is None:
+            return None
+        found[name] = figures.to_dict()
+        file.write_text(json.dumps(found, indent=1) + "\n")
+    return {name: Figures.from_dict(values) for name, values in found.items()}
+
+
+def measure(pipe: HunyuanPortraitPipeline, num_pairs: int, **settings: Any) -> Figures:
+    """The figures over fixed pairs, in one window without padding: a third of the work, and the same for all."""
+    settings = {"num_inference_steps": STEPS} | WITHOUT_PADDING | settings
+    with StageProgress() as progress:
+        return evaluate(pipe, make_pairs(num_pairs), MotionReader.load(READER), on_progress=progress, **settings)
+
+
+def to_markdown(found: dict[str, Figures], what: str) -> str:
+    """A table with a line for each."""
+    head = (
+        what,
+        "PSNR over the portrait repeated, dB",
+        "head motion",
+        "face motion",
+        "identity",
+        "change",
+        "control",
+    )
+    lines = [head, ("---", *["---:"] * 6)]
+    for name, figures in found.items():
+        row = figures.rows[RESULT]
+        control = "" if figures.control is None else f"{figures.control:.2f}"
+        numbers = f"{row.head:.0%}", f"{row.face:.0%}", f"{row.identity:.2f}", f"{row.change:.2f}", control
+        lines.append((name, f"{figures.psnr_gain:+.2f}", *numbers))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

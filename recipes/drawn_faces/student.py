@@ -1,0 +1,92 @@
+"""Distils the small model into few steps by the stage *consistency*, and holds 4 steps against 25.
+
+    python recipes/drawn_faces/student.py --work FOLDER --minutes 30
+
+FOLDER is that of `make.py`, when the model is made. It goes on when run again.
+"""
+
+import argparse
+from pathlib import Path
+
+from comparing import collect, measure, to_markdown
+from diffusers import EulerDiscreteScheduler
+from portrait import CLIPS, HELD_OUT
+from stretches import Work
+
+from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
+from diffusers_hunyuan_portrait.cli.display import StageProgress
+from diffusers_hunyuan_portrait.evaluation import Figures
+from diffusers_hunyuan_portrait.training import make_config, train
+
+FEW, MANY = 4, 25  # steps
+TRAINING_STEPS = 600
+# Name: whether the student's LoRA is used, and the arguments of the pipeline's call.
+UNGUIDED = {"appearance_guidance_scale": 1.0, "motion_guidance_scale": 1.0}
+ROWS = {
+    f"model, {MANY} steps": (False, {"num_inference_steps": MANY}),
+    f"model, {FEW} steps": (False, {"num_inference_steps": FEW}),
+    f"student, {FEW} steps": (True, {"num_inference_steps": FEW} | UNGUIDED),
+}
+
+
+def train_student(work: Work, steps: int) -> Path | None:
+    """The folder of the student's LoRA and scheduler, or `None` where the stretch is over before."""
+    output = work.folder / "student"
+    if not (output / "model").exists():
+        settings = {
+            "stage": "consistency",
+            "model": str(work.folder / "portrait" / "long" / "model"),
+            "data": str(work.folder / CLIPS),
+            "output": str(output),
+            "examples": {"cached_latents": True, "cached_motion": True},
+            "objective": {"face_weight": 3},
+            "run": {
+                "mixed_precision": "bf16",
+                "max_steps": steps,
+                "batch_size": 2,
+                "num_frames": [24],
+                "clips_in_memory": 100_000,
+                "checkpoint_every": 100,
+                "max_minutes": work.minutes_left,
+            },
+            "optimizer": {"learning_rate": 5e-4, "schedule": "cosine", "warmup_steps": 30, "ema_decay": 0.98},
+            "validation": {"data": str(work.folder / HELD_OUT), "inference_steps": 0, "every": 100},
+            "adapter": {"rank": 16},
+            "consistency": {"steps": FEW},
+        }
+        with work.timed("student"), StageProgress() as progress:
+            if train(make_config(settings), progress).model is None:
+                return None
+    return output / "model"
+
+
+def measure_row(work: Work, name: str, num_pairs: int) -> Figures | None:
+    with_student, settings = ROWS[name]
+    pipe = HunyuanPortraitPipeline.from_pretrained(work.folder / "portrait" / "long" / "model")
+    if with_student:
+        student = train_student(work, TRAINING_STEPS)
+        if student is None:
+            return None
+        pipe.load_lora_weights(student)
+        pipe.scheduler = EulerDiscreteScheduler.from_pretrained(student / "scheduler")
+    with work.timed(name):
+        return measure(pipe, num_pairs, **settings)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
+    parser.add_argument("--minutes", type=float, default=30, help="length of this stretch (30)")
+    parser.add_argument("--pairs", type=int, default=50, help="how many are measured on (50)")
+    options = parser.parse_args()
+
+    work = Work(options.work, options.minutes)
+    found = collect(work, "student.json", ROWS, lambda name: measure_row(work, name, options.pairs))
+    if found is None:
+        print("The stretch is over; run the same command again to go on.")
+    else:
+        print(to_markdown(found, "sampling"))
+
+
+if __name__ == "__main__":
+    main()

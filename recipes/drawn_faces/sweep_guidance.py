@@ -1,0 +1,78 @@
+"""How both guidance scales change what the small model makes: figures for each pair of scales, and a plot.
+
+    python recipes/drawn_faces/sweep_guidance.py --work FOLDER --minutes 30 --plot guidance.png
+
+FOLDER is that of `make.py`, when the model is made. It goes on when run again.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from comparing import collect, measure, to_markdown
+from matplotlib import pyplot
+from stretches import Work
+
+from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
+from diffusers_hunyuan_portrait.evaluation import Figures
+from diffusers_hunyuan_portrait.evaluation.figures import RESULT
+
+SCALES = (1.0, 1.5, 2.0, 3.0, 4.0)
+POINTS = {f"{appearance:g}, {motion:g}": (appearance, motion) for appearance in SCALES for motion in SCALES}
+# Title, and the figure.
+PANELS = {
+    "PSNR over the portrait repeated, dB": lambda figures: figures.psnr_gain,
+    "error of head motion": lambda figures: figures.rows[RESULT].head,
+    "error of face motion": lambda figures: figures.rows[RESULT].face,
+    "error of identity": lambda figures: figures.rows[RESULT].identity,
+    "frame-to-frame change": lambda figures: figures.rows[RESULT].change,
+}
+
+
+def plot(found: dict[str, Figures], path: Path) -> None:
+    """A panel for each figure: over the motion's scale, with a line for each scale of the appearance."""
+    figure, panels = pyplot.subplots(1, len(PANELS), figsize=(4 * len(PANELS), 3.6), layout="constrained")
+    for panel, (title, read) in zip(panels, PANELS.items(), strict=True):
+        for appearance in SCALES:
+            values = [read(found[f"{appearance:g}, {motion:g}"]) for motion in SCALES]
+            panel.plot(SCALES, values, marker="o", label=f"{appearance:g}")
+        panel.set(title=title, xlabel="motion guidance scale")
+        panel.grid(alpha=0.3)
+    panels[0].legend(title="appearance")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
+    parser.add_argument("--minutes", type=float, default=30, help="length of this stretch (30)")
+    parser.add_argument("--pairs", type=int, default=8, help="how many are measured on (8)")
+    parser.add_argument("--plot", type=Path, default=Path("guidance.png"), help="the picture (guidance.png)")
+    options = parser.parse_args()
+
+    work = Work(options.work, options.minutes)
+    pipe = HunyuanPortraitPipeline.from_pretrained(work.folder / "portrait" / "long" / "model")
+
+    def measure_point(name: str) -> Figures:
+        appearance, motion = POINTS[name]
+        with work.timed("guidance"):
+            return measure(
+                pipe,
+                options.pairs,
+                control=False,
+                appearance_guidance_scale=appearance,
+                motion_guidance_scale=motion,
+            )
+
+    found = collect(work, "guidance.json", POINTS, measure_point)
+    if found is None:
+        print("The stretch is over; run the same command again to go on.")
+    else:
+        plot(found, options.plot)
+        print(to_markdown(found, "appearance, motion"))
+
+
+if __name__ == "__main__":
+    main()
