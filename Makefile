@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENV := $(VENV)/.complete
 DEMO := demo-output
+DEMO_MODEL := --model tiny --steps 4
 # The full-size set is 8 GB in float32, read and written once each, beside an environment of 2 GB for the wheel.
 FULL_DISK_GB := 20
 export PYTHONUNBUFFERED := 1
 
-.PHONY: env demo test test-full lint clean
+.PHONY: env demo strip test test-full lint clean
 
 env: $(ENV)
 
@@ -21,10 +22,16 @@ $(ENV): setup.cfg pyproject.toml
 	touch $@
 
 demo: $(ENV)
-	$(BIN)/python examples/make_demo_inputs.py $(DEMO)
+	$(BIN)/python examples/make_drawn_demo.py $(DEMO)
 	$(BIN)/hunyuan-portrait animate $(DEMO)/portrait.png $(DEMO)/driving.mp4 \
-		--output $(DEMO)/animated.mp4 --model tiny --steps 4 --seed 0
-	@echo "The video is at $(CURDIR)/$(DEMO)/animated.mp4"
+		--output $(DEMO)/animated.mp4 --seed 0 $(DEMO_MODEL)
+	$(BIN)/python examples/compare_videos.py $(DEMO) $(DEMO)/comparison.mp4
+	@echo "The video is at $(CURDIR)/$(DEMO)/comparison.mp4"
+
+# The README's picture of it.
+strip: demo
+	mkdir -p docs
+	$(BIN)/python examples/compare_videos.py $(DEMO) docs/drawn-faces.png
 
 test: $(ENV)
 	$(BIN)/python -m pytest -m "not full"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from demo_inputs import demo_frames, portrait_picture
+from astronaut import moving_frames, portrait_picture
 from media_clips import make_clip, sound_of
 from PIL import Image
 
@@ -62,7 +62,7 @@ def clip_with_sound(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clip")
     tone = make_clip(folder / "tone.mp4", frames=12, rate=24, sound=["aac"])
     with media.VideoWriter(folder / "driving.mp4", frame_rate=24, sound_from=tone) as writer:
-        for frame in demo_frames(12):
+        for frame in moving_frames(12):
             writer.write(frame)
     return folder / "driving.mp4"
 
@@ -79,7 +79,7 @@ def test_rate_length_and_sound_are_the_driving_clips(pipe, detector, clip_with_s
 def test_frames_of_a_varying_rate_keep_their_times(pipe, detector, tmp_path):
     times = [0.0, 0.04, 0.12, 0.16, 0.5]
     with media.VideoWriter(tmp_path / "driving.mp4", frame_rate=25) as writer:
-        for time, frame in zip(times, demo_frames(len(times)), strict=True):
+        for time, frame in zip(times, moving_frames(len(times)), strict=True):
             writer.write(frame, time)
     output = run(pipe, detector, tmp_path / "driving.mp4", tmp_path / "out.mp4")
     np.testing.assert_allclose(media.VideoReader(output).timestamps, times, atol=1e-3)  # a millisecond: Matroska's
@@ -116,7 +116,7 @@ def test_the_written_square_is_what_the_pipeline_gives(pipe, detector, clip_with
 
 
 def test_all_kinds_of_sources_give_the_same_conditions(pipe, detector, tmp_path):
-    frames = list(demo_frames(4))
+    frames = list(moving_frames(4))
     Image.fromarray(portrait_picture()).save(tmp_path / "portrait.png")
     sources = [
         (portrait_picture(), np.stack(frames)),

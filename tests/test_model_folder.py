@@ -71,16 +71,20 @@ def test_an_id_encoder_of_ones_own_is_kept_in_the_index(tiny_pipeline, tiny_mode
 
 
 def test_code_files_hold_what_they_promise(tmp_path):
-    for name in model_folder.NETWORKS:
+    networks = [hp.HunyuanPortraitUNet, hp.IDEncoder, hp.IMAdapter, hp.MotionExtractor, hp.PoseGuider]
+    index = {f"a_{kind.__name__}": ["diffusers_hunyuan_portrait", kind.__name__] for kind in networks}
+    others = {"vae": ["diffusers", "AutoencoderKLTemporalDecoder"], "none": [None, None], "resolution": 64}
+    for name in [*index, "vae"]:
         (tmp_path / name).mkdir()
+    (tmp_path / "model_index.json").write_text(json.dumps(index | others))
     model_folder.write_code(tmp_path)
     namespace: dict = {}
     exec((tmp_path / "pipeline.py").read_text(), namespace)
     assert namespace["HunyuanPortraitPipeline"] is hp.HunyuanPortraitPipeline
-    for name in model_folder.NETWORKS:
+    for name in index:
         exec((tmp_path / name / "diffusers_hunyuan_portrait.py").read_text(), namespace)
-    networks = {namespace[name] for name in namespace["__all__"]}
-    assert networks == {hp.HunyuanPortraitUNet, hp.IMAdapter, hp.MotionExtractor, hp.PoseGuider}
+        assert [namespace[name] for name in namespace["__all__"]] == networks
+    assert not list((tmp_path / "vae").iterdir())
 
 
 # -- What a card says of how to use the model ------------------------------------------------------------------

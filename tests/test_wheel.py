@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demo_inputs import demo_frames, portrait_picture
+from astronaut import moving_frames, portrait_picture
 from PIL import Image
 from synthetic import tiny_model
 
@@ -66,7 +66,7 @@ def test_its_commands_run_from_an_empty_folder(environment, tiny_source, tmp_pat
     command = environment / "hunyuan-portrait"
     Image.fromarray(portrait_picture()).save(tmp_path / "portrait.png")
     with VideoWriter(tmp_path / "driving.mp4", frame_rate=25) as writer:
-        for frame in demo_frames(3):
+        for frame in moving_frames(3):
             writer.write(frame)
     said = run(command, "doctor", cwd=tmp_path)
     assert "mtcnn" in said

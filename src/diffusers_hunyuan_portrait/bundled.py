@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .model_folder import INDEX, LIBRARY, NETWORKS, PIPELINE_FILE, write_json
+from .model_folder import INDEX, LIBRARY, PIPELINE_FILE, find_own, write_json
 
 PIPELINE_CLASS = "HunyuanPortraitPipeline"
 # The text of this file is part of a bundle's pipeline.py, too, which diffusers runs under a name of its own.
@@ -24,7 +24,7 @@ def module_of(component: str) -> str:
 
 def name_own_code(index: Mapping[str, Any]) -> dict[str, Any]:
     """A model's index as a bundle has it, whose classes are in its own files."""
-    named = {name: [module_of(name), index[name][1]] for name in NETWORKS}
+    named = {name: [module_of(name), class_name] for name, class_name in find_own(index).items()}
     return {**index, **named, "_class_name": [Path(PIPELINE_FILE).stem, PIPELINE_CLASS]}
 
 
@@ -35,11 +35,11 @@ def name_package_code(index: Mapping[str, Any]) -> dict[str, Any]:
     """
     if index.get("_class_name") != [Path(PIPELINE_FILE).stem, PIPELINE_CLASS]:
         return dict(index)
-    named = {}
-    for name in NETWORKS:
-        entry = index.get(name)
-        if isinstance(entry, list) and entry[:1] == [module_of(name)]:
-            named[name] = [LIBRARY, *entry[1:]]
+    named = {
+        name: [LIBRARY, *entry[1:]]
+        for name, entry in index.items()
+        if isinstance(entry, list) and entry[:1] == [module_of(name)]
+    }
     return {**index, **named, "_class_name": PIPELINE_CLASS}
 
 
@@ -51,9 +51,9 @@ def save_own_code(folder: Path) -> None:
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     shutil.copyfile(__file__, folder / PIPELINE_FILE)
     index["_class_name"] = [Path(PIPELINE_FILE).stem, PIPELINE_CLASS]
-    for name in NETWORKS:
-        module, class_name = index[name]
-        if module.startswith("diffusers_modules."):
+    for name, entry in index.items():
+        if isinstance(entry, list) and str(entry[0]).startswith("diffusers_modules."):
+            module, class_name = entry
             file = Path(sys.modules[module].__file__ or "")
             shutil.copyfile(file, folder / name / file.name)
             index[name] = [file.stem, class_name]

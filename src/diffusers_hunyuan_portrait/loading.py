@@ -1,11 +1,11 @@
 """From what a user calls a model to a pipeline, on the best device there is."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
-from diffusers.utils import logging
+from diffusers import AutoencoderKLTemporalDecoder
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from .convert.checkpoint import DTYPES
@@ -15,13 +15,10 @@ from .hub.converted import CLASSES, choose_variant, fetch_converted, list_folder
 from .hub.fetching import list_files
 from .hub.originals import PUBLISHED, HubName, find_place, find_ready, prepare
 from .model_folder import INDEX
-from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
+from .tiny import make_tiny
 
-logger = logging.get_logger(__name__)
-
-TINY = "tiny"
 DEFAULT_MODEL = PUBLISHED
 ADVICE = f"give a folder that `hunyuan-portrait convert` wrote, or a repository on the Hub, as {DEFAULT_MODEL}"
 MODEL_VARIABLE = "HUNYUAN_PORTRAIT_MODEL"  # in the environment: the model, where none is given
@@ -97,9 +94,10 @@ def load_pipeline(
 
     Args:
         model: a folder that `convert_checkpoint` or `save_pretrained` wrote; a repository on the Hub, as
-            "owner/name" or "owner/name@revision"; or "tiny": the same networks at small sizes with untrained
-            weights, whose pictures are noise, for checking an installation. A repository has a converted model, or
-            the original checkpoints, which are fetched and converted once and found in the cache from then on.
+            "owner/name" or "owner/name@revision"; or one of `PACKAGED`, by its name: "drawn-faces", a small model
+            for faces as `drawn_faces` draws them; or "tiny", whose weights are untrained and whose pictures are
+            noise, for checking an installation. A repository has a converted model, or the original checkpoints,
+            which are fetched and converted once and found in the cache from then on.
         device: what it runs on, or its name; "auto" takes the best there is.
         dtype: type of its weights, but of the motion extractor, which stays in float32; or "auto", "fp16", "bf16"
             or "fp32".
@@ -116,8 +114,8 @@ def load_pipeline(
     device = choose_device(device) if isinstance(device, str) else device
     dtype = choose_dtype(dtype, device) if isinstance(dtype, str) else dtype
     check_offload(offload, device)
-    if str(model) == TINY:
-        pipe = _make_tiny(dtype)
+    if str(model) in PACKAGED:
+        pipe = PACKAGED[str(model)](dtype)
     else:
         pipe = _load_folder(*_find_folder(model, dtype, accept_licences, on_progress), dtype)
     if offload == "none":
@@ -147,7 +145,7 @@ def _find_folder(
         return Path(model), "convert it again"
     name = HubName.parse(model) if isinstance(model, str) else None
     if name is None:
-        raise UserError(f"There is no model {model}; {ADVICE}, or {TINY!r} to try the installation.")
+        raise UserError(f"There is no model {model}; {ADVICE}, or one of this package: {', '.join(PACKAGED)}.")
     prepared = find_ready(name)
     if prepared is None:
         try:
@@ -202,7 +200,10 @@ def _check_networks(pipe: HunyuanPortraitPipeline, folder: Path, if_damaged: str
     Raises:
         UserError: one is not, or has not.
     """
-    for name, kind in {**CLASSES, "vae": AutoencoderKLTemporalDecoder}.items():
+    kinds: dict[str, type[torch.nn.Module]] = {**CLASSES, "vae": AutoencoderKLTemporalDecoder}
+    if pipe.id_encoder is not None:
+        kinds["id_encoder"] = torch.nn.Module  # of whatever class
+    for name, kind in kinds.items():
         network = getattr(pipe, name)
         if not isinstance(network, kind):
             reason = f"its {name} is of the class {type(network).__name__}, not {kind.__name__}"
@@ -214,65 +215,27 @@ def _check_networks(pipe: HunyuanPortraitPipeline, folder: Path, if_damaged: str
         raise UserError(f"The model in {folder} is incomplete or damaged ({reason}); {if_damaged}.")
 
 
-def _make_tiny(dtype: torch.dtype) -> HunyuanPortraitPipeline:
-    """All networks at small sizes with weights that were never trained, the same each time."""
-    logger.warning(
-        "This is the tiny model: untrained, so the square it makes is noise. It only shows that all runs."
-    )
-    tokens, width = 16, 64
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        pipe = HunyuanPortraitPipeline(
-            im_adapter=IMAdapter(
-                hidden_size=width,
-                num_hidden_layers=4,
-                num_attention_heads=4,
-                adapter_layers=(1, 3),
-                adapter_dim=32,
-                adapter_attention_dim=32,
-                num_image_tokens=tokens,
-            ),
-            motion_extractor=MotionExtractor(
-                expression_depths=(1, 1, 1, 1),
-                expression_width=8,
-                head_pose_depths=(1, 1, 1, 1),
-                head_pose_width=8,
-                head_pose_groups=8,
-                num_memories=tokens,
-                width=32,
-                num_blocks=2,
-                num_heads=4,
-                intensity_embed_dim=32,
-                refined_dim=width - 6,
-            ),
-            pose_guider=PoseGuider(32, block_out_channels=(8, 16, 16, 32)),
-            unet=HunyuanPortraitUNet(
-                sample_size=16,
-                down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
-                up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-                block_out_channels=(32, width),
-                addition_time_embed_dim=32,
-                projection_class_embeddings_input_dim=96,
-                layers_per_block=1,
-                cross_attention_dim=width,
-                num_attention_heads=(2, 4),
-            ),
-            vae=AutoencoderKLTemporalDecoder(
-                down_block_types=("DownEncoderBlock2D",) * 4, block_out_channels=(32,) * 4, sample_size=128
-            ),
-            scheduler=EulerDiscreteScheduler(
-                beta_start=0.00085,
-                beta_end=0.012,
-                beta_schedule="scaled_linear",
-                prediction_type="v_prediction",
-                sigma_max=700.0,
-                sigma_min=0.002,
-                timestep_spacing="leading",
-                timestep_type="continuous",
-                use_karras_sigmas=True,
-            ),
-            resolution=128,
+# -- The models that come with this package -----------------------------------------------------------------------
+
+DRAWN_FACES = Path(__file__).with_name("drawn_faces") / "model"
+
+
+def _load_drawn_faces(dtype: torch.dtype) -> HunyuanPortraitPipeline:
+    """The small model that was trained on drawn faces.
+
+    Raises:
+        UserError: its weights are not there, or damaged.
+    """
+    if not (DRAWN_FACES / INDEX).is_file():
+        raise UserError(
+            f"The weights of drawn-faces are not in this installation ({DRAWN_FACES}); install a release of this "
+            "package, which has them, or train them as recipes/drawn_faces does."
         )
-    for network in (pipe.im_adapter, pipe.pose_guider, pipe.unet, pipe.vae):
-        torch.nn.Module.to(network, dtype=dtype)  # diffusers' own `to` warns of no parts in float32, too
-    return pipe
+    return _load_folder(DRAWN_FACES, "install this package again", dtype)
+
+
+# Each by its name, with what gives its pipeline in a type.
+PACKAGED: dict[str, Callable[[torch.dtype], HunyuanPortraitPipeline]] = {
+    "drawn-faces": _load_drawn_faces,
+    "tiny": make_tiny,
+}

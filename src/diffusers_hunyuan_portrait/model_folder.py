@@ -4,15 +4,16 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 DISTRIBUTION = "diffusers-hunyuan-portrait"
 LIBRARY = "diffusers_hunyuan_portrait"  # spelt out, for this text may be run as part of another module
-NETWORKS = ("im_adapter", "motion_extractor", "pose_guider", "unet")  # the components with classes of ours
 
 INDEX = "model_index.json"
 ID_MODEL = "id_encoder/arcface.onnx"
+ID_CONFIG = "id_encoder/config.json"  # of one that is a component, in the other's place
 CARD = "README.md"
 LICENCES = "licences"  # a folder for each part's files
 # Patterns of what is carried along when a model is fetched or saved; the rest is a component's, or written anew.
@@ -44,14 +45,24 @@ PIPELINE_CODE = _write_import(
 COMPONENT_FILE = f"{LIBRARY}.py"
 COMPONENT_CODE = _write_import(
     "The networks of the installed package, for a Hub repository loaded without its import.",
-    ["HunyuanPortraitUNet", "IMAdapter", "MotionExtractor", "PoseGuider"],
+    ["HunyuanPortraitUNet", "IDEncoder", "IMAdapter", "MotionExtractor", "PoseGuider"],
 )
 
 
+def find_own(index: Mapping[str, Any]) -> dict[str, str]:
+    """The components of a model's index that are this package's, each to the name of its class."""
+    entries = {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
+    return {
+        name: class_name
+        for name, (library, class_name) in entries.items()
+        if isinstance(library, str) and library.partition(".")[0] == LIBRARY
+    }
+
+
 def write_code(folder: Path) -> None:
-    """Writes the files by which diffusers finds this package from `folder`, whose components are there."""
+    """Writes the files by which diffusers finds this package from `folder`, which has its index and components."""
     (folder / PIPELINE_FILE).write_text(PIPELINE_CODE, encoding="utf-8")
-    for name in NETWORKS:
+    for name in find_own(json.loads((folder / INDEX).read_text(encoding="utf-8"))):
         (folder / name / COMPONENT_FILE).write_text(COMPONENT_CODE, encoding="utf-8")
 
 
@@ -64,9 +75,13 @@ def find_carried(folder: Path) -> Iterator[Path]:
 
 
 def copy_carried(source: Path, target: Path) -> None:
-    """Copies what `source` has of these files and `target` has not."""
+    """Copies what `source` has of these files and `target` has not.
+
+    The ONNX ID encoder stays behind where `target` has a component in its place.
+    """
+    replaced = [Path(ID_MODEL)] if (target / ID_CONFIG).is_file() else []
     for name in find_carried(source):
-        if not (target / name).exists():
+        if name not in replaced and not (target / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
 

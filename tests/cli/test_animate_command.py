@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from demo_inputs import demo_frames, portrait_picture
+from astronaut import moving_frames, portrait_picture
 from PIL import Image
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
@@ -24,7 +24,7 @@ def media(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     Image.fromarray(portrait_picture()).save(folder / "portrait.png")
     with VideoWriter(folder / "driving.mp4", frame_rate=Fraction(30000, 1001)) as writer:
-        for frame in demo_frames(NUM_FRAMES):
+        for frame in moving_frames(NUM_FRAMES):
             writer.write(frame)
     return folder
 
@@ -102,7 +102,7 @@ def test_a_still_picture_drives_one_frame(animate, media):
 def test_frames_without_a_face_are_named_and_the_clip_goes_on(animate, tmp_path):
     driving = tmp_path / "lost.mp4"
     with VideoWriter(driving, frame_rate=25) as writer:
-        for index, frame in enumerate(demo_frames(NUM_FRAMES)):
+        for index, frame in enumerate(moving_frames(NUM_FRAMES)):
             writer.write(np.zeros_like(frame) if index in (0, 2, 3) else frame)
     code, said, output = animate(driving=driving)
     assert code == 0, said

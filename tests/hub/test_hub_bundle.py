@@ -19,13 +19,13 @@ import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.cli.main import run
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.hub.bundle import write_bundle
+from diffusers_hunyuan_portrait.hub.converted import CLASSES
 from diffusers_hunyuan_portrait.hub.originals import HubName
 from diffusers_hunyuan_portrait.loading import load_pipeline
-from diffusers_hunyuan_portrait.model_folder import NETWORKS
 
 CARRIED = {"id_encoder/arcface.onnx": b"stands in for the ID encoder", "licences/svd/LICENSE": b"A licence."}
 VARIANT = "unet/diffusion_pytorch_model.fp16.safetensors"
-CODE = {"pipeline.py", *(f"{name}/hunyuan_portrait_{name}.py" for name in NETWORKS)}
+CODE = {"pipeline.py", *(f"{name}/hunyuan_portrait_{name}.py" for name in CLASSES)}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -76,12 +76,12 @@ def test_it_has_all_that_the_model_has_and_code_of_its_own(model, bundle):
 def test_its_index_names_its_files(model, bundle):
     index = json.loads((bundle / "model_index.json").read_text())
     assert index["_class_name"] == ["pipeline", "HunyuanPortraitPipeline"]
-    for name in NETWORKS:
+    for name in CLASSES:
         module, class_name = index[name]
         assert f"class {class_name}(" in (bundle / name / f"{module}.py").read_text()
     others = json.loads((model / "model_index.json").read_text()).items()
-    assert {name: index[name] for name, _ in others if name not in NETWORKS and name != "_class_name"} == {
-        name: value for name, value in others if name not in NETWORKS and name != "_class_name"
+    assert {name: index[name] for name, _ in others if name not in CLASSES and name != "_class_name"} == {
+        name: value for name, value in others if name not in CLASSES and name != "_class_name"
     }
 
 
@@ -149,7 +149,7 @@ def test_our_class_loads_it_as_a_model_and_runs_none_of_its_code(sabotaged, tiny
     pipe.save_pretrained(tmp_path / "saved")
     saved = json.loads((tmp_path / "saved" / "model_index.json").read_text())
     assert saved["_class_name"] == "HunyuanPortraitPipeline"
-    assert all(saved[name][0] == "diffusers_hunyuan_portrait" for name in NETWORKS)
+    assert all(saved[name][0] == "diffusers_hunyuan_portrait" for name in CLASSES)
 
 
 def test_the_command_line_takes_it_for_a_model_too(sabotaged, tiny_pipeline):

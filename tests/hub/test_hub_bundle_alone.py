@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from demo_inputs import demo_frames, portrait_picture
+from astronaut import moving_frames, portrait_picture
 from hub_server import HubServer
 from PIL import Image
 from runs import make_conditions, small_run
-from synthetic import normal
+from synthetic import normal, uniform
 from without_package import run_without_package
 
+import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.hub.bundle import write_bundle
 from diffusers_hunyuan_portrait.media import VideoWriter
 
-ONNX = b"stands in for the ID encoder"
+LICENCE = b"A licence."
 FRAMES, PADDING = 5, 1
 # The same run as `expected`'s, by the bundle's own code.
 RUN = """
@@ -28,12 +29,15 @@ from diffusers import DiffusionPipeline
 
 torch.set_num_threads(1)
 inputs = torch.load("inputs.pt")
+face = torch.load("face.pt")
 
 
 def run(pipe):
     pipe.set_progress_bar_config(disable=True)
     settings = {"num_inference_steps": 2, "window_size": 4, "window_overlap": 1}
-    return [pipe(**inputs, **settings, output_type=kind).frames for kind in ("latent", "pt")]
+    with torch.no_grad():
+        identity = pipe.id_encoder(face).embedding
+    return [identity, *(pipe(**inputs, **settings, output_type=kind).frames for kind in ("latent", "pt"))]
 
 
 def load(model):
@@ -69,12 +73,24 @@ except ValueError as error:
 
 
 @pytest.fixture(scope="module")
-def bundle(tiny_model_dir, tmp_path_factory) -> Path:
+def pipe(tiny_pipeline) -> hp.HunyuanPortraitPipeline:
+    """The package's own, with all networks that a bundle may have code for."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = hp.IDEncoder(depths=(1, 1), width=8, groups=4)
+    return hp.HunyuanPortraitPipeline(**tiny_pipeline.components | {"id_encoder": encoder}, resolution=64)
+
+
+@pytest.fixture(scope="module")
+def bundle(pipe, tmp_path_factory) -> Path:
     """A bundle whose card calls it `bundle`, in the folder of that name. Not to be changed."""
-    folder = write_bundle(tiny_model_dir, tmp_path_factory.mktemp("bundles") / "bundle", name="bundle")
-    (folder / "id_encoder").mkdir()
-    (folder / "id_encoder" / "arcface.onnx").write_bytes(ONNX)
-    return folder
+    folder = tmp_path_factory.mktemp("bundles")
+    pipe.save_pretrained(folder / "model")
+    write_bundle(folder / "model", folder / "bundle", name="bundle")
+    shutil.rmtree(folder / "model")
+    (folder / "bundle" / "licences").mkdir()
+    (folder / "bundle" / "licences" / "LICENSE").write_bytes(LICENCE)
+    return folder / "bundle"
 
 
 @pytest.fixture
@@ -83,19 +99,22 @@ def inputs(tmp_path) -> dict:
     conditions = vars(make_conditions("alone", FRAMES, pose=True, pad_frames=PADDING))
     given = {"conditions": conditions, "latents": normal("alone/noise", (1, FRAMES, 4, 8, 8))}
     torch.save(given, tmp_path / "inputs.pt")
+    torch.save(uniform("alone/face", (1, 3, 112, 112)), tmp_path / "face.pt")
     return given
 
 
 @pytest.fixture
-def expected(tiny_pipeline, inputs) -> list[torch.Tensor]:
+def expected(pipe, inputs, tmp_path) -> list[torch.Tensor]:
     """What the package gives, on as many threads."""
     assert torch.get_num_threads() == 1
-    return [small_run(tiny_pipeline, output_type=kind, **inputs) for kind in ("latent", "pt")]
+    with torch.no_grad():
+        identity = pipe.id_encoder(torch.load(tmp_path / "face.pt")).embedding
+    return [identity, *(small_run(pipe, output_type=kind, **inputs) for kind in ("latent", "pt"))]
 
 
 def assert_equal(file: Path, expected: list[torch.Tensor]) -> None:
     outputs = torch.load(file)
-    assert len(outputs) == len(expected) == 2
+    assert len(outputs) == len(expected) == 3
     assert all(torch.equal(output, wanted) for output, wanted in zip(outputs, expected, strict=True))
 
 
@@ -143,12 +162,9 @@ def test_its_card_runs_as_pasted(bundle, tmp_path):
     assert 'DiffusionPipeline.from_pretrained("bundle", trust_remote_code=True, dtype=dtype)' in first
     Image.fromarray(portrait_picture()).save(tmp_path / "portrait.png")
     with VideoWriter(tmp_path / "driving.mp4", frame_rate=25) as writer:
-        for frame in demo_frames(2):
+        for frame in moving_frames(2):
             writer.write(frame)
-    # The file that stands in for the ID encoder does not run.
-    shutil.copytree(
-        bundle, tmp_path / "bundle", copy_function=os.symlink, ignore=shutil.ignore_patterns("id_encoder")
-    )
+    shutil.copytree(bundle, tmp_path / "bundle", copy_function=os.symlink)
     load = first.partition("frames =")[0]
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(tmp_path)

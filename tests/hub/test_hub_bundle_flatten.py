@@ -6,10 +6,10 @@ import pytest
 from diffusers.utils import dynamic_modules_utils
 
 from diffusers_hunyuan_portrait.hub import flatten as flattening
+from diffusers_hunyuan_portrait.hub.converted import CLASSES, OPTIONAL_CLASSES
 from diffusers_hunyuan_portrait.hub.flatten import FlattenError, flatten
-from diffusers_hunyuan_portrait.model_folder import NETWORKS
 
-MODULES = ["pipeline", *(f"models.{name}" for name in NETWORKS)]
+MODULES = ["pipeline", *(f"models.{name}" for name in (*CLASSES, *OPTIONAL_CLASSES))]
 STAND_INS = {"models": "ModelMixin"}
 
 
@@ -63,7 +63,7 @@ def test_the_pipeline_has_no_second_copy_of_the_networks():
     tree = ast.parse(flatten("pipeline", STAND_INS))
     classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     assert "HunyuanPortraitPipeline" in classes
-    assert not classes & {"IMAdapter", "MotionExtractor", "PoseGuider", "HunyuanPortraitUNet"}
+    assert not classes & {"IMAdapter", "IDEncoder", "MotionExtractor", "PoseGuider", "HunyuanPortraitUNet"}
 
 
 @pytest.mark.parametrize("module", MODULES)

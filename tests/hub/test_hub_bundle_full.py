@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from demo_inputs import demo_frames, portrait_picture
+from astronaut import moving_frames, portrait_picture
 from PIL import Image
 from runs import make_conditions, small_run
 from synthetic import normal
@@ -74,7 +74,7 @@ def test_the_three_are_enough_and_with_the_wheel_pictures_and_clips_run(
     expected = small_run(tiny_pipeline, **given)
     Image.fromarray(portrait_picture()).save(tmp_path / "portrait.png")
     with VideoWriter(tmp_path / "driving.mp4", frame_rate=25) as writer:
-        for frame in demo_frames(3):
+        for frame in moving_frames(3):
             writer.write(frame)
 
     installed = run(programs / "pip", "list", cwd=tmp_path)

@@ -6,11 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hub_server import HubServer
+
+import diffusers_hunyuan_portrait as hp
+from diffusers_hunyuan_portrait.tiny import make_tiny
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = REPOSITORY / "pipelines" / "hunyuan_portrait"
-MODEL, CODE_MODEL = "someone/portrait", "someone/code"
+MODEL, CODE_MODEL, OWN_ID = "someone/portrait", "someone/code", "someone/own-id-encoder"
 ONNX = b"stands in for the ID encoder"
 CARD = b"---\nlibrary_name: diffusers\n---\nA card.\n"
 LICENCE = b"A licence."
@@ -22,12 +26,24 @@ pipe = DiffusionPipeline.from_pretrained("{MODEL}"{{}})
 
 
 @pytest.fixture(scope="module")
-def hub(tiny_model_dir):
+def own_id(tmp_path_factory) -> Path:
+    """A model whose ID encoder is a component of ours."""
+    encoder = hp.IDEncoder(depths=(1,), width=8, groups=4)
+    folder = tmp_path_factory.mktemp("models") / "own-id-encoder"
+    hp.HunyuanPortraitPipeline(**make_tiny(torch.float32).components | {"id_encoder": encoder}).save_pretrained(
+        folder
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub(tiny_model_dir, own_id):
     files = {str(path.relative_to(tiny_model_dir)): path for path in tiny_model_dir.rglob("*") if path.is_file()}
     carried = {"id_encoder/arcface.onnx": ONNX, "README.md": CARD, "licences/svd/LICENSE": LICENCE}
     with HubServer() as hub:
         hub.add(MODEL, files | carried)
         hub.add(CODE_MODEL, {"pipeline.py": CODE / "pipeline.py"})
+        hub.add(OWN_ID, own_id)
         yield hub
 
 
@@ -84,6 +100,16 @@ def test_without_the_import_trust_is_enough(custom, run):
     )
     assert said.startswith("diffusers_hunyuan_portrait.pipeline diffusers_hunyuan_portrait.models.unet")
     assert said.strip().endswith("id_encoder/arcface.onnx")
+
+
+def test_an_id_encoder_of_ours_is_found_without_the_import_and_with_it(run):
+    load = f"pipe = DiffusionPipeline.from_pretrained('{OWN_ID}'"
+    said = run(
+        "from diffusers import DiffusionPipeline\n"
+        f"{load}, custom_pipeline='pipeline', trust_remote_code=True)\nprint(type(pipe.id_encoder).__module__)\n"
+        f"import diffusers_hunyuan_portrait\n{load})\nprint(type(pipe.id_encoder).__module__)"
+    )
+    assert said.split() == ["diffusers_hunyuan_portrait.models.id_encoder"] * 2
 
 
 def test_without_trust_none_of_its_code_is_run(run):

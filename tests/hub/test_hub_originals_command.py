@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from demo_inputs import demo_frames, portrait_picture
+from astronaut import moving_frames, portrait_picture
 from original_files import add_originals, size_of
 from PIL import Image
 
@@ -32,7 +32,7 @@ def inputs(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("inputs")
     Image.fromarray(portrait_picture()).save(folder / "portrait.png")
     with VideoWriter(folder / "driving.mp4", frame_rate=25) as writer:
-        for frame in demo_frames(2):
+        for frame in moving_frames(2):
             writer.write(frame)
     return folder / "portrait.png", folder / "driving.mp4"
 

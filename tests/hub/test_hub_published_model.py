@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from demo_inputs import demo_frames, portrait_picture
+from astronaut import moving_frames, portrait_picture
 from hub_server import HubServer, environment_of
 from PIL import Image
 
@@ -67,7 +67,7 @@ def inputs(home):
     """What the card says its reader has: a portrait and a clip of one's own."""
     Image.fromarray(portrait_picture()).save(home / "portrait.png")
     with media.VideoWriter(home / "driving.mp4", frame_rate=25) as writer:
-        for frame in demo_frames(4):
+        for frame in moving_frames(4):
             writer.write(frame)
 
 

@@ -13,7 +13,7 @@ from ..hub.consent import ACCEPT_VARIABLE
 from ..loading import (
     DEFAULT_MODEL,
     MODEL_VARIABLE,
-    TINY,
+    PACKAGED,
     check_offload,
     check_settings,
     choose_device,
@@ -48,7 +48,7 @@ def animate(
         typer.Option(
             envvar=MODEL_VARIABLE,
             help="A repository on the Hub (owner/name or owner/name@revision), fetched and converted at its first "
-            f"run; a folder written by `convert`; or `{TINY}` to try the installation.",
+            f"run; a folder written by `convert`; or one of this package: {', '.join(PACKAGED)}.",
         ),
     ] = DEFAULT_MODEL,
     accept_licences: Annotated[

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..face import DETECTORS, missing_for_detector, resolve_detector
-from ..loading import DEFAULT_MODEL, MODEL_VARIABLE, TINY, choose_device, choose_dtype, find_prepared
+from ..loading import DEFAULT_MODEL, MODEL_VARIABLE, PACKAGED, choose_device, choose_dtype, find_prepared
 
 
 def doctor() -> None:
@@ -72,8 +72,8 @@ def _named_model() -> str:
 
 def _find_model(model: str) -> str | None:
     """Where a model is that `animate` need not fetch; `None` where it is not here."""
-    if model == TINY:
-        return "untrained, in this package"
+    if model in PACKAGED:
+        return "in this package"
     if Path(model).exists():
         return "a folder"
     prepared = find_prepared(model)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from huggingface_hub import ModelCardData
 
-from ..model_folder import CARD, DISTRIBUTION, ID_MODEL, LICENCES, find_variants, update_usage
+from ..model_folder import CARD, DISTRIBUTION, ID_CONFIG, ID_MODEL, LICENCES, find_variants, update_usage
 from .licences import ARCFACE, DINOV2, SVD, TENCENT, Licence
 
 PAPER = "https://arxiv.org/abs/2503.18860"
@@ -22,6 +22,7 @@ VARIANT_TYPES = {"fp16": "float16", "bf16": "bfloat16"}
 
 _LICENCE_NAME = re.compile(r"licen[cs]e.*", re.IGNORECASE)
 _NOTICE_NAME = re.compile(r"notice.*", re.IGNORECASE)
+_USAGE = re.compile(r"^## How to use it\n.*?(?=\n+## |\n*\Z)", re.DOTALL | re.MULTILINE)
 
 
 # -- Licence files -------------------------------------------------------------------------------------------
@@ -108,13 +109,12 @@ def _find_parts(folder: Path) -> list[Licence]:
 # -- The card ------------------------------------------------------------------------------------------------
 
 
-def write_card(folder: Path, name: str, *, brings_code: bool = False) -> None:
+def write_card(folder: Path, name: str) -> None:
     """Writes the model card of `folder`, whose other files are there.
 
     Args:
         folder: a converted model.
         name: what users call it: "owner/name" on the Hub, or a path.
-        brings_code: whether it is a bundle, which is used without this package.
     """
     has_licence = (folder / LICENCE_FILE).is_file()
     data = ModelCardData(
@@ -126,9 +126,28 @@ def write_card(folder: Path, name: str, *, brings_code: bool = False) -> None:
         pipeline_tag="image-to-video",
         tags=["hunyuan-portrait", "portrait-animation", "stable-video-diffusion"],
     )
-    usage = _write_bundle_usage(folder, name) if brings_code else _write_usage(folder, name)
-    sections = [_write_introduction(folder), usage, _write_licences(folder), _INTENDED_USE]
+    sections = [_write_introduction(folder), _write_usage(folder, name), _write_licences(folder), _INTENDED_USE]
     (folder / CARD).write_text(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def write_bundle_card(folder: Path, name: str) -> None:
+    """Has the card of a bundle's `folder` tell how one is used; the rest it says as the model's own does.
+
+    Args:
+        folder: a bundle, whose other files are there.
+        name: what users call it: "owner/name" on the Hub, or a path.
+    """
+    if not (folder / CARD).is_file():
+        write_card(folder, name)
+    usage = _write_bundle_usage(folder, name)
+    card, found = _USAGE.subn(lambda _: usage, _read(folder / CARD), count=1)
+    (folder / CARD).write_text(card if found else f"{card.rstrip()}\n\n{usage}\n", encoding="utf-8")
+
+
+def names_published_weights(folder: Path) -> bool:
+    """Whether the card of `folder` says that its weights come from Tencent's."""
+    metadata_block = _read(folder / CARD).partition("\n---\n")[0]
+    return TENCENT.repository in metadata_block
 
 
 def update_card(folder: Path, name: str) -> None:
@@ -148,7 +167,7 @@ def _write_introduction(folder: Path) -> str:
     changes = _CHANGES.format(program=name_program()).partition(" They were made from:")[0].replace("\n", " ")
     identity = (
         ""
-        if (folder / ID_MODEL).is_file()
+        if (folder / ID_MODEL).is_file() or (folder / ID_CONFIG).is_file()
         else " It has no ID encoder, so that the portrait's identity is left out."
     )
     return f"""\

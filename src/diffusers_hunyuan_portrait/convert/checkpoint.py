@@ -136,8 +136,8 @@ def convert_checkpoint(
             (folder / ID_MODEL).parent.mkdir()
             shutil.copyfile(id_model, folder / ID_MODEL)
             report(id_model.stat().st_size)
-        write_code(folder)
         write_json(folder / INDEX, _model_index(find_resolution(config)))
+        write_code(folder)
         carry_licences(folder, licences)
         write_card(folder, name or output.as_posix())
     return output

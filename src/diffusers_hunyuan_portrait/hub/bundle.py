@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,21 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from ..bundled import module_of, name_own_code
-from ..convert.card import write_card
+from ..convert.card import write_bundle_card
 from ..convert.output import check_disk, check_output, written_aside
 from ..errors import UserError
-from ..model_folder import INDEX, LIBRARY, PIPELINE_FILE, copy_carried, find_carried, tidy_configs, write_json
+from ..model_folder import (
+    INDEX,
+    LIBRARY,
+    PIPELINE_FILE,
+    copy_carried,
+    find_carried,
+    find_own,
+    tidy_configs,
+    write_json,
+)
 from ..progress import Progress, no_progress
-from .converted import CLASSES, read_index
+from .converted import CLASSES, OPTIONAL_CLASSES, read_index
 from .failures import told_plainly
 from .flatten import flatten
 
@@ -72,18 +81,18 @@ def write_bundle(
             done += file.stat().st_size
             report("bundle", done, total)
         copy_carried(source, folder)
-        write_code(folder)
+        write_code(folder, find_own(index))
         write_json(folder / INDEX, name_own_code(index))
         tidy_configs(folder)
-        write_card(folder, name or output.as_posix(), brings_code=True)
+        write_bundle_card(folder, name or output.as_posix())
         report("bundle", total, total)
     return output
 
 
-def write_code(folder: Path) -> None:
-    """Writes the code of the pipeline and of each network into a model's folder, made from this package's."""
+def write_code(folder: Path, networks: Iterable[str]) -> None:
+    """Writes the code of the pipeline and of these networks into a model's folder, made from this package's."""
     (folder / PIPELINE_FILE).write_text(flatten("pipeline", {"models": "ModelMixin"}), encoding="utf-8")
-    for name in CLASSES:
+    for name in networks:
         (folder / name / f"{module_of(name)}.py").write_text(flatten(f"models.{name}"), encoding="utf-8")
 
 
@@ -95,10 +104,11 @@ def _find_components(folder: Path, index: Mapping[str, Any]) -> list[str]:
     """
     entries = {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
     components = {name: entry for name, entry in entries.items() if all(isinstance(part, str) for part in entry)}
+    classes = {name: kind.__name__ for name, kind in {**CLASSES, **OPTIONAL_CLASSES}.items()}
     for name, (library, class_name) in components.items():
         top = library.partition(".")[0]
-        is_ours = top == LIBRARY and class_name == CLASSES[name].__name__ if name in CLASSES else top in LIBRARIES
-        if not is_ours:
+        is_own = top == LIBRARY and class_name == classes.get(name)
+        if not is_own and (top not in LIBRARIES or name in CLASSES):
             raise UserError(
                 f"The {name} of {folder} is a {class_name} of {library}, but a bundle can only have the networks "
                 f"of this package and parts of {' and '.join(LIBRARIES)}."

@@ -13,7 +13,7 @@ from diffusers.utils import logging
 from ..bundled import PIPELINE_CLASS, name_package_code
 from ..errors import UserError
 from ..model_folder import CARRIED, INDEX
-from ..models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
+from ..models import HunyuanPortraitUNet, IDEncoder, IMAdapter, MotionExtractor, PoseGuider
 from ..progress import Progress, no_progress
 from .failures import told_plainly
 from .fetching import HubFile, check_access, check_space, fetch_all, format_size, keep_revision
@@ -26,6 +26,7 @@ CLASSES = {
     "pose_guider": PoseGuider,
     "unet": HunyuanPortraitUNet,
 }
+OPTIONAL_CLASSES = {"id_encoder": IDEncoder}  # of components that a model may lack, or have of another library
 VARIANTS = {torch.float16: "fp16", torch.bfloat16: "bf16"}
 CONFIGS = (INDEX, "*/config.json", "*/*_config.json")
 _SHARD = r"(?:-\d{5}-of-\d{5})?"

@@ -11,7 +11,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ..convert.card import LICENCE_FILE, update_card, write_card
+from ..convert.card import LICENCE_FILE, names_published_weights, update_card, write_card
 from ..convert.licences import TENCENT
 from ..errors import UserError
 from ..model_folder import CARD
@@ -100,7 +100,7 @@ def publish(
             update_card(folder, name)
         else:
             write_card(folder, name)
-        if not (folder / LICENCE_FILE).is_file():
+        if names_published_weights(folder) and not (folder / LICENCE_FILE).is_file():
             logger.warning(
                 f"{folder} has no {LICENCE_FILE} file, but Tencent's licence wants to go along with the model: "
                 f"add it from {TENCENT.link}."

@@ -1,30 +1,17 @@
-"""Make a portrait and a driving clip with sound from scikit-image's astronaut, for the demo and for tests.
+"""A photograph with a face, and a clip made from it in which the face moves, for tests that must run everywhere.
 
-    python examples/make_demo_inputs.py OUTPUT_FOLDER
-
-writes portrait.png (512x512) and driving.mp4 (512x512, 25 frames a second, 2 seconds, a soft tone as AAC). The
-picture is a public-domain NASA photograph; the clip is that picture with the head moved and the face warped.
+The photograph is scikit-image's astronaut, by NASA and in the public domain.
 """
 
-import argparse
 import math
-import tempfile
-import wave
 from collections.abc import Iterator
-from fractions import Fraction
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from skimage.data import astronaut
 
-from diffusers_hunyuan_portrait.media import VideoWriter
-
 FRAME_RATE = 25
-NUM_FRAMES = 50
-SOUND_RATE = 44_100
 
 # Where things are in the astronaut's picture, in pixels.
 HEAD, HEAD_RADIUS = (225.0, 115.0), 125.0
@@ -32,17 +19,17 @@ MOUTH = (223.0, 141.0)
 BROWS = ((205.0, 91.0), (247.0, 93.0))
 
 
-def make_portrait() -> npt.NDArray[np.uint8]:
-    """The picture that everything is made from, (512, 512, 3) uint8 RGB."""
+def portrait_picture() -> npt.NDArray[np.uint8]:
+    """The astronaut, (512, 512, 3) uint8 RGB."""
     return astronaut()
 
 
-def make_driving_frames(num_frames: int = NUM_FRAMES) -> Iterator[npt.NDArray[np.uint8]]:
+def moving_frames(num_frames: int) -> Iterator[npt.NDArray[np.uint8]]:
     """The portrait's head turning, nodding and speaking: `num_frames` times (512, 512, 3) uint8 RGB.
 
     The same every time. Frame i shows second i / 25 of a motion that goes on without end.
     """
-    picture = make_portrait()
+    picture = portrait_picture()
     for index in range(num_frames):
         map_x, map_y = _where_from(picture.shape[:2], index / FRAME_RATE)
         yield cv2.remap(picture, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
@@ -91,36 +78,3 @@ def _bump(
 ) -> npt.NDArray[np.float64]:
     """1 at the centre, falling smoothly to 0 over about twice `width` and `height`."""
     return np.exp(-(((x - centre[0]) / width) ** 2) - ((y - centre[1]) / height) ** 2)
-
-
-def write_tone(path: Path, seconds: float) -> None:
-    """A soft tone of changing loudness as a mono WAV file."""
-    time = np.arange(round(seconds * SOUND_RATE)) / SOUND_RATE
-    loudness = 0.12 * (0.6 - 0.4 * np.cos(2 * np.pi * 1.2 * time))
-    tone = loudness * (np.sin(2 * np.pi * 220 * time) + 0.3 * np.sin(2 * np.pi * 440 * time))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SOUND_RATE)
-        file.writeframes((tone * 32767).astype("<i2").tobytes())
-
-
-def make_demo_inputs(folder: Path, num_frames: int = NUM_FRAMES) -> tuple[Path, Path]:
-    """Write portrait.png and driving.mp4 into `folder`, made if missing, and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    portrait, driving = folder / "portrait.png", folder / "driving.mp4"
-    Image.fromarray(make_portrait()).save(portrait)
-    with tempfile.TemporaryDirectory() as scratch:
-        tone = Path(scratch) / "tone.wav"
-        write_tone(tone, num_frames / FRAME_RATE)
-        with VideoWriter(driving, frame_rate=Fraction(FRAME_RATE), sound_from=tone) as video:
-            for frame in make_driving_frames(num_frames):
-                video.write(frame)
-    return portrait, driving
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output_folder", type=Path)
-    for written in make_demo_inputs(parser.parse_args().output_folder):
-        print(written)
