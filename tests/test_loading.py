@@ -1,4 +1,4 @@
-"""A model's folder that is not whole is refused with what it lacks, never run with made-up weights."""
+"""A model is found by its name, or refused with what it lacks, never run with made-up weights."""
 
 import json
 import shutil
@@ -8,8 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from diffusers_hunyuan_portrait import loading
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.loading import choose_device, load_pipeline
+from diffusers_hunyuan_portrait.tiny import make_tiny
 
 
 @pytest.fixture
@@ -71,3 +73,35 @@ def test_settings_that_no_component_takes_are_refused(folder):
 def test_an_unknown_device_is_refused(name):
     with pytest.raises(UserError, match=r"There is no device .* here; there is .*cpu"):
         choose_device(name)
+
+
+# -- The models that come with this package ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawn_faces(tmp_path, monkeypatch) -> Path:
+    """Where its weights are looked for: nothing is there."""
+    monkeypatch.setattr(loading, "DRAWN_FACES", tmp_path / "drawn_faces" / "model")
+    return loading.DRAWN_FACES
+
+
+def test_drawn_faces_without_its_weights_says_so_in_a_sentence(drawn_faces):
+    with pytest.raises(UserError, match="The weights of drawn-faces are not in this installation") as error:
+        load_pipeline("drawn-faces", "cpu")
+    assert str(drawn_faces) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_drawn_faces_is_loaded_by_its_name_from_the_package(drawn_faces, monkeypatch, tmp_path):
+    made = make_tiny(torch.float16)
+    made.save_pretrained(drawn_faces)
+    (tmp_path / "drawn-faces").mkdir()
+    monkeypatch.chdir(tmp_path)  # a folder of the same name is another thing
+    pipe = load_pipeline("drawn-faces", "cpu", "fp32")
+    assert pipe.config.resolution == made.config.resolution
+    assert torch.equal(pipe.unet.conv_in.weight, made.unet.conv_in.weight.float())
+
+
+def test_a_name_that_is_none_is_told_with_those_that_are():
+    with pytest.raises(UserError, match=r"There is no model drawn; .* or one of this package: drawn-faces, tiny"):
+        load_pipeline("drawn", "cpu")

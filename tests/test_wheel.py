@@ -16,6 +16,7 @@ from synthetic import tiny_model
 from diffusers_hunyuan_portrait.media import VideoReader, VideoWriter
 
 REPOSITORY = Path(__file__).parents[1]
+DRAWN_FACES = REPOSITORY / "src" / "diffusers_hunyuan_portrait" / "drawn_faces" / "model"
 
 pytestmark = pytest.mark.full
 
@@ -54,6 +55,22 @@ def test_weights_licences_and_types_are_inside(wheel):
     for ending in ["face/weights/mtcnn.safetensors", "licenses/LICENSE", "licenses/NOTICE", "/py.typed"]:
         assert any(name.endswith(ending) for name in names), (ending, names)
     assert not [name for name in names if name.startswith(("tests", "examples"))]
+
+
+@pytest.mark.skipif(not DRAWN_FACES.is_dir(), reason="its weights are not in this tree")
+def test_the_small_model_is_inside_and_small(wheel):
+    """At most 25 MB of weights, 12 MB a file, with its card; the code for the Hub is written where it is saved."""
+    stored = {file.filename: file.file_size for file in zipfile.ZipFile(wheel).infolist()}
+    inside = {name: size for name, size in stored.items() if "/drawn_faces/model/" in name}
+    in_tree = {
+        path.relative_to(REPOSITORY / "src").as_posix() for path in DRAWN_FACES.rglob("*") if path.is_file()
+    }
+    assert inside.keys() == {name for name in in_tree if not name.endswith(".py")}
+    assert any(name.endswith("/drawn_faces/model/README.md") for name in inside)
+    weights = [size for name, size in inside.items() if name.endswith(".safetensors")]
+    assert max(weights) <= 12_000_000
+    assert sum(weights) <= 25_000_000
+    print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB")
 
 
 def test_no_other_build_of_torch_and_no_torchvision_comes_along(environment, tmp_path):

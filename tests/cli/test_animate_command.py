@@ -183,7 +183,7 @@ def test_a_clip_without_any_face_is_refused(animate, tmp_path):
         (["--dtype", "fp3"], ["fp3", "bf16"]),
         (["--offload", "cloud"], ["cloud", "sequential"]),
         (["--offload", "model"], ["model", "GPU"]),
-        (["--model", "/nowhere"], ["/nowhere", "convert"]),
+        (["--model", "/nowhere"], ["/nowhere", "convert", "drawn-faces, tiny"]),
     ],
 )
 def test_a_senseless_setting_is_refused(animate, options, words):

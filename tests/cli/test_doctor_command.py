@@ -54,6 +54,13 @@ def test_the_default_model_is_told_with_its_place_once_it_is_there(command, monk
     assert "fetches" not in said
 
 
+def test_a_model_of_this_package_is_here(command, monkeypatch):
+    monkeypatch.setenv("HUNYUAN_PORTRAIT_MODEL", "drawn-faces")
+    _, said = command("doctor")
+    assert "model drawn-faces (in this package)" in said
+    assert "not here yet" not in said
+
+
 def test_the_module_runs_as_the_installed_command_does():
     done = subprocess.run(
         [sys.executable, "-c", "from diffusers_hunyuan_portrait.cli.main import run; run()", "--help"],
