@@ -1,0 +1,175 @@
+"""How much memory and how many operations a training step takes at the released sizes, worked out and not run.
+
+The step is taken on tensors without content, under torch's memory tracker. What the tracker cannot know comes on
+top: CUDA's own memory, kernels' workspaces, and what the allocator loses between blocks.
+
+python benchmarks/adapter_memory.py [--stage adapter] [--frames 14] [--dtype bf16] [--help]
+"""
+
+import argparse
+import contextlib
+
+import torch
+from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
+from diffusers.utils import logging
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+import diffusers_hunyuan_portrait as hp
+from diffusers_hunyuan_portrait.convert.checkpoint import DTYPES
+from diffusers_hunyuan_portrait.training import AdapterTraining, ConsistencyTraining, PortraitTraining, Sizes
+
+STAGES = {"portrait": PortraitTraining, "adapter": AdapterTraining, "consistency": ConsistencyTraining}
+GB = 1e9
+
+
+class NormsInFloat32(TorchFunctionMode):
+    """Norms as autocast does them on CUDA; tensors without content are the CPU's here, whose autocast differs."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (functional.layer_norm, functional.group_norm) and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                args = [value.float() if torch.is_tensor(value) else value for value in args]
+                kwargs = {key: value.float() if torch.is_tensor(value) else value for key, value in kwargs.items()}
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def make_pipeline(dtype: torch.dtype) -> hp.HunyuanPortraitPipeline:
+    """The pipeline at the released sizes, on the meta device. ArcFace runs outside torch and is left out."""
+    with torch.device("meta"):
+        networks = {
+            "im_adapter": hp.IMAdapter(),
+            "pose_guider": hp.PoseGuider(),
+            "unet": hp.HunyuanPortraitUNet(),
+            "vae": AutoencoderKLTemporalDecoder(
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                block_out_channels=(128, 256, 512, 512),
+                layers_per_block=2,
+            ),
+        }
+        motion_extractor = hp.MotionExtractor()  # it stays in float32 whatever the others are in
+    for network in networks.values():
+        network.to(dtype)
+    scheduler = EulerDiscreteScheduler(
+        prediction_type="v_prediction",
+        sigma_min=0.002,
+        sigma_max=700.0,
+        timestep_type="continuous",
+        use_karras_sigmas=True,
+    )
+    return hp.HunyuanPortraitPipeline(scheduler=scheduler, motion_extractor=motion_extractor, **networks)
+
+
+def fill(network: torch.nn.Module) -> None:
+    """Gives a network on the meta device weights of the surrounding mode.
+
+    Frozen weights become buffers, for the tracker takes all parameters to have gradients.
+    """
+    for module in network.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            filled = torch.empty(weight.shape, dtype=weight.dtype)
+            if weight.requires_grad:
+                setattr(module, name, torch.nn.Parameter(filled))
+            else:
+                delattr(module, name)
+                module.register_buffer(name, filled)
+        for name, value in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.empty(value.shape, dtype=value.dtype))
+
+
+def make_batch(sizes: Sizes, examples: int, frames: int, cached: bool) -> dict[str, torch.Tensor]:
+    """What `make_example` gives, batched."""
+    side, latent = sizes.picture, (sizes.latent_channels, sizes.latent, sizes.latent)
+    batch = {
+        "dino_image": torch.zeros(examples, 3, sizes.dino, sizes.dino),
+        "arcface_image": torch.zeros(examples, 3, 112, 112),
+        "head_level": torch.zeros(examples, dtype=torch.long),
+        "expression_level": torch.zeros(examples, dtype=torch.long),
+        "token_scale": torch.ones(examples, frames),
+        "face_mask": torch.zeros(examples, frames, 1, *latent[1:]),
+        "noise": torch.zeros(examples, frames, *latent),
+        "noise_level": torch.zeros(examples),
+        "drop": torch.ones(examples),
+    }
+    if cached:
+        batch["latents"] = torch.zeros(examples, frames, *latent)
+        batch["portrait_latents"] = torch.zeros(examples, *latent)
+    else:
+        batch["frames"] = torch.zeros(examples, frames, 3, side, side, dtype=torch.uint8)
+        batch["portrait"] = torch.zeros(examples, 3, side, side, dtype=torch.uint8)
+    for name in ("face_crops", "pose_crops"):
+        batch[name] = torch.zeros(examples, frames, 3, sizes.motion, sizes.motion)
+    return batch
+
+
+def attention_flops(query, key, value, *others, out_shape=None, **named) -> int:
+    """Two products, for the CPU's fused attention, which the counter does not know."""
+    return 4 * query[0] * query[1] * query[2] * key[2] * query[3]
+
+
+def attention_backward_flops(gradient, query, key, value, *others, out_shape=None, **named) -> int:
+    """Five products: one is done anew."""
+    return attention_flops(query, key, value) * 5 // 2
+
+
+def work_out(options: argparse.Namespace) -> tuple[dict[str, int], int]:
+    """Bytes by kind at the peak of a step, and the floating-point operations that it takes."""
+    aten = torch.ops.aten
+    counter = FlopCounterMode(
+        display=False,
+        custom_mapping={
+            aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+            aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
+        },
+    )
+    dtype = DTYPES[options.dtype]
+    pipe = make_pipeline(torch.float32 if options.stage == "portrait" else dtype)
+    stage = STAGES[options.stage](pipe)
+    with FakeTensorMode(), contextlib.ExitStack() as modes:
+        for network in (stage, *stage.frozen):
+            fill(network)
+        if not options.no_checkpointing:
+            pipe.unet.enable_gradient_checkpointing()
+        optimizer = torch.optim.AdamW(stage.parameters())
+        for weight in stage.parameters():  # a step before this one, for AdamW to have its means
+            weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+        optimizer.zero_grad()
+        batch = make_batch(Sizes.of(pipe), options.batch, options.frames, options.cached_latents)
+        tracker = MemTracker()
+        tracker.track_external(stage, *stage.frozen, optimizer, *batch.values())
+        for mode in (tracker, counter, NormsInFloat32()):
+            modes.enter_context(mode)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = stage(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(stage.parameters(), 0.99)
+        optimizer.step()
+    [peak] = tracker.get_tracker_snapshot("peak").values()
+    return peak, counter.get_total_flops()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stage", choices=list(STAGES), default="adapter")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--frames", type=int, default=14)
+    parser.add_argument("--dtype", choices=("fp32", "bf16"), default="bf16", help="of the base and of computing")
+    parser.add_argument("--no-checkpointing", action="store_true")
+    parser.add_argument("--cached-latents", action="store_true")
+    options = parser.parse_args()
+    logging.set_verbosity_error()  # of its word on types, which is meant for weights that are loaded
+    peak, flops = work_out(options)
+    for kind, size in sorted(peak.items(), key=lambda entry: -entry[1]):
+        if size:
+            print(f"{kind:12} {size / GB:7.2f} GB")
+    print(f"{flops / 1e12:.1f} TFLOP a step")
+
+
+if __name__ == "__main__":
+    main()
