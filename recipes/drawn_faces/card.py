@@ -1,0 +1,94 @@
+"""Writes the card of the small model from the record of its making and its figures.
+
+python recipes/drawn_faces/card.py MODEL_FOLDER --record WORK/record.json --figures figures.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCardData
+
+from diffusers_hunyuan_portrait.evaluation import Figures, check_bars
+from diffusers_hunyuan_portrait.evaluation.reader import READER_SIZE
+
+PARTS = ("drawing", "autoencoder", "motion", "identity", "image", "storing", "portrait")
+CARD = """
+# drawn-faces
+
+A small HunyuanPortrait of this project's own: it animates one drawn portrait with the motion of another drawn
+face, at {resolution}×{resolution} pixels, in {megabytes:.1f} MB. It has every part of the large model at a small
+size, and no line of code of its own. It shows what the program does where the released weights are not at hand; of
+photographs it knows nothing.
+
+```sh
+hunyuan-portrait animate portrait.png driving.mp4 --model drawn-faces
+```
+
+## How it was made
+
+All its pictures are drawn by `diffusers_hunyuan_portrait.drawn_faces`; no photograph and no other model's weights
+went into it. The autoencoder and the encoders of motion, identity and image were trained first, each by itself,
+and then frozen; the rest was trained on them by the stage *portrait* of `hunyuan-portrait train`. The command is
+`recipes/drawn_faces/make.py`. On {machine} it took {minutes:.0f} minutes:
+
+{costs}
+
+## Figures
+
+Of {num_pairs} pairs of a person and a motion of {num_frames} frames that it was not trained on, against the drawn
+truth. Motion is the error of what a reader network sees, above the reader's own error on the truth, as a share of
+that of the portrait repeated; the reader was trained apart from the model. Identity is the error of the person's
+parameters, and change the mean difference of neighbouring frames, both relative to the truth's.
+
+{figures}
+{bars}
+
+## Licence and limits
+
+Apache-2.0. It is trained on drawn faces alone: other pictures come out as noise or as a drawn face. The reader
+looks at pictures of {reader_size} pixels; smaller ones are enlarged for it.
+"""
+
+
+def write_card(folder: Path, record: dict[str, Any], figures: Figures) -> None:
+    """Writes `README.md` into the model's folder."""
+    data = ModelCardData(
+        library_name="diffusers",
+        license="apache-2.0",
+        pipeline_tag="image-to-video",
+        tags=["hunyuan-portrait", "portrait-animation"],
+    )
+    parts = {part: record["parts"][part] for part in PARTS}
+    rows = "\n".join(f"| {part} | {facts['minutes']:.1f} |" for part, facts in parts.items())
+    failures = check_bars(figures)
+    text = CARD.format(
+        resolution=json.loads((folder / "model_index.json").read_text())["resolution"],
+        megabytes=sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6,
+        machine=record["machine"],
+        minutes=sum(facts["minutes"] for facts in parts.values()),
+        costs=f"| part | minutes |\n| --- | ---: |\n{rows}",
+        num_pairs=figures.num_pairs,
+        num_frames=24,
+        figures=figures.to_markdown(),
+        bars="What it was meant to reach and does not:\n\n" + "\n".join(f"- {failure}" for failure in failures)
+        if failures
+        else "It reaches every bar that was set for it (`check_bars`).",
+        reader_size=READER_SIZE,
+    )
+    (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n{text}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, help="the model's folder")
+    parser.add_argument("--record", type=Path, required=True, help="record.json of make.py")
+    parser.add_argument("--figures", type=Path, required=True, help="what evaluate.py --json wrote")
+    options = parser.parse_args()
+    figures = Figures.from_dict(json.loads(options.figures.read_text()))
+    write_card(options.model, json.loads(options.record.read_text()), figures)
+
+
+if __name__ == "__main__":
+    main()
