@@ -10,12 +10,12 @@ from torch.nn.functional import l1_loss, mse_loss
 
 from diffusers_hunyuan_portrait.dataset import Clip
 from diffusers_hunyuan_portrait.evaluation import training_generator
+from diffusers_hunyuan_portrait.training.examples import resized
 
 AUTOENCODER = 4  # key of the training generator
 RUN = 4  # frames that the decoder sees together
-CROP = 64  # pixels a side, about the face, where fine things are
-WHOLE_SHARE = 0.2  # of the steps, that see whole pictures
-NOISE = 0.1  # of the latents' deviation, so that small errors in a latent make small ones in the picture
+RUNS = 4  # a step
+NOISE = 0.1  # of each latent channel's deviation, so that small errors in a latent make small ones in the picture
 
 
 class AutoencoderLoss:
@@ -33,9 +33,9 @@ class AutoencoderLoss:
         rng = training_generator(AUTOENCODER, step)
         pixels = self._draw_runs(rng).to(self.vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         mean = self.vae.encode(pixels).latent_dist.mean.float()  # (runs · frames, c, h, w)
-        generator = torch.Generator().manual_seed(step)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-        decoded = self.vae.decode(mean + NOISE * mean.detach().std() * noise, num_frames=RUN).sample.float()
+        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(step)).to(mean.device)
+        noise *= NOISE * mean.detach().std((0, 2, 3), keepdim=True)
+        decoded = self.vae.decode(mean + noise, num_frames=RUN).sample.float()
         # No KL: the latents are only kept from growing.
         return (
             l1_loss(decoded, pixels)
@@ -45,18 +45,13 @@ class AutoencoderLoss:
         )
 
     def _draw_runs(self, rng: np.random.Generator) -> torch.Tensor:
-        """(runs · frames, H, W, 3) uint8: one run of whole pictures, or four of faces."""
-        size = self.clips[0].frames.shape[1]
-        whole = rng.random() < WHOLE_SHARE
+        """(runs · frames, H, W, 3) uint8."""
         runs = []
-        for _ in range(1 if whole else 4):
+        for _ in range(RUNS):
             frames = self.clips[rng.integers(len(self.clips))].frames
             start = rng.integers(len(frames) - RUN + 1)
-            side = size if whole else CROP
-            corner = rng.normal((size - side) / 2, size / 6, 2).round().astype(int).clip(0, size - side)
-            y, x = corner
-            runs.append(frames[start : start + RUN, y : y + side, x : x + side])
-        return torch.from_numpy(np.concatenate(runs))
+            runs += [resized(frame, self.vae.config.sample_size) for frame in frames[start : start + RUN]]
+        return torch.from_numpy(np.stack(runs))
 
 
 @torch.no_grad()
@@ -65,7 +60,8 @@ def finish_autoencoder(vae: AutoencoderKLTemporalDecoder, clips: Sequence[Clip])
     vae.eval()
     latents, errors = [], []
     for clip in clips:
-        pixels = torch.from_numpy(clip.frames[:RUN]).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        frames = np.stack([resized(frame, vae.config.sample_size) for frame in clip.frames[:RUN]])
+        pixels = torch.from_numpy(frames).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         latents.append(vae.encode(pixels).latent_dist.mode())
         decoded = vae.decode(latents[-1], num_frames=RUN).sample.clamp(-1, 1)
         errors += (decoded - pixels).square().mean((1, 2, 3)).tolist()

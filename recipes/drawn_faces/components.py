@@ -17,8 +17,8 @@ from diffusers_hunyuan_portrait import (
 )
 from diffusers_hunyuan_portrait.models import IDEncoder
 
-RESOLUTION = 128
-LATENT_CHANNELS = 8
+RESOLUTION = 64
+LATENT_CHANNELS = 16
 TOKEN_WIDTH = 128  # of image and motion tokens
 NUM_TOKENS = 16  # of each kind
 MOTION_HARMONICS = 8  # waves that describe each motion parameter
@@ -45,7 +45,7 @@ IM_ADAPTER = {
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "mlp_ratio": 2,
-    "patch_size": 16,
+    "patch_size": 8,
     "image_size": RESOLUTION,
     "adapter_layers": (1, 3),
     "adapter_dim": 64,
@@ -111,7 +111,8 @@ def make_pipeline(
 def make_vae() -> AutoencoderKLTemporalDecoder:
     return AutoencoderKLTemporalDecoder(
         down_block_types=("DownEncoderBlock2D",) * 4,
-        block_out_channels=(32, 32, 64, 64),
+        # diffusers normalises in 32 groups: last layers of 32 channels could not tell a picture's colours.
+        block_out_channels=(64, 32, 64, 64),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         sample_size=RESOLUTION,
@@ -124,20 +125,12 @@ def make_unet() -> HunyuanPortraitUNet:
         sample_size=RESOLUTION // 8,
         in_channels=2 * LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        down_block_types=(
-            "DownBlockSpatioTemporal",
-            "CrossAttnDownBlockSpatioTemporal",
-            "CrossAttnDownBlockSpatioTemporal",
-        ),
-        up_block_types=(
-            "CrossAttnUpBlockSpatioTemporal",
-            "CrossAttnUpBlockSpatioTemporal",
-            "UpBlockSpatioTemporal",
-        ),
-        block_out_channels=(64, 96, 96),
+        down_block_types=("CrossAttnDownBlockSpatioTemporal",) * 2,
+        up_block_types=("CrossAttnUpBlockSpatioTemporal",) * 2,
+        block_out_channels=(64, 96),
         addition_time_embed_dim=32,
         projection_class_embeddings_input_dim=96,
         layers_per_block=1,
         cross_attention_dim=TOKEN_WIDTH,
-        num_attention_heads=(2, 3, 3),
+        num_attention_heads=(2, 3),
     )

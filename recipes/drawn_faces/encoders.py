@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from components import describe_motion
+from components import RESOLUTION, describe_motion
 from scenes import motion_from, true_motion
 from torch import nn
 from torch.nn.functional import avg_pool2d, mse_loss, normalize, smooth_l1_loss, unfold
@@ -19,6 +19,7 @@ from diffusers_hunyuan_portrait.training.examples import (
     arcface_picture,
     dino_picture,
     jitter_colors,
+    resized,
 )
 
 MOTION, IDENTITY, IMAGE = 5, 6, 7  # keys of the training generator
@@ -51,9 +52,11 @@ class MotionLoss(nn.Module):
         for _ in range(BATCH_SIZE):
             clip = self.clips[rng.integers(len(self.clips))]
             frame, anchor = rng.integers(len(clip), size=2)
-            one = slice(frame, frame + 1)
-            face = face_crops(clip.frames[one], clip.landmarks[one], clip.face_boxes[anchor], self.size)
-            head = pose_crops(clip.frames[one], self.size)
+            side, points, box = len(clip.frames[0]), clip.landmarks[frame], clip.face_boxes[anchor]
+            smaller = int(rng.integers(RESOLUTION, side + 1))  # drivers come in any size
+            picture, scale = resized(clip.frames[frame], smaller)[None], smaller / side
+            face = face_crops(picture, scale * points[None], scale * box, self.size)
+            head = pose_crops(picture, self.size)
             faces.append(_spoil(face, rng))
             heads.append(_spoil(head, rng))
             seen.append(motion_from(clip, anchor)[frame])

@@ -9,9 +9,10 @@ identity and image. They are frozen, what they see in the clips is stored, and t
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from autoencoder import AutoencoderLoss, finish_autoencoder
 from components import make_pipeline
@@ -26,7 +27,7 @@ from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 from diffusers_hunyuan_portrait.dataset import Clip, ClipShards, ClipWriter, add_expression, add_latents
 from diffusers_hunyuan_portrait.evaluation import training_generator
 from diffusers_hunyuan_portrait.training import ExampleOptions
-from diffusers_hunyuan_portrait.training.examples import jitter_colors
+from diffusers_hunyuan_portrait.training.examples import jitter_colors, resized
 
 ANCHORS = 8  # key of the training generator
 NUM_ANCHORS = 3  # frames of each clip that can be the portrait
@@ -39,7 +40,7 @@ class Lengths:
 
     clips: int = 2000
     held_out: int = 64
-    autoencoder: int = 3600
+    autoencoder: int = 1800
     motion: int = 4000
     identity: int = 1500
     image: int = 1500
@@ -97,8 +98,9 @@ def store_conditions(work: Work, lengths: Lengths) -> bool:
 def _with_conditions(pipe: HunyuanPortraitPipeline, clip: Clip, index: int) -> Clip:
     rng = training_generator(ANCHORS, index)
     anchors = rng.choice(len(clip), NUM_ANCHORS, replace=False)
+    small = np.stack([resized(frame, pipe.config.resolution) for frame in clip.frames])
     return add_expression(
-        add_latents(clip, pipe.vae),
+        replace(clip, latents=add_latents(replace(clip, frames=small), pipe.vae).latents),
         pipe.motion_extractor,
         anchors,
         lambda crops: jitter_colors(crops, ExampleOptions(), rng),

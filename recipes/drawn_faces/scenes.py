@@ -12,7 +12,7 @@ from diffusers_hunyuan_portrait.evaluation import training_generator
 
 CLIPS = 0  # key of the training generator
 NUM_FRAMES = 24
-SIZE = 128
+SIZE = 128  # pixels a side: more than the model makes, as drivers have
 # Slow clips hold poses far from each other, so that a portrait is also asked to move far, as in use.
 FRAME_RATES = (25.0, 12.0, 6.0, 3.0)
 CLIPS_PER_SHARD = 64

@@ -13,6 +13,7 @@ from .figures import CONTROL, DRIVER, REPEATED, RESULT, TRUTH, Figures, VideoFig
 from .pairs import NUM_FRAMES, Pair, with_other_motion
 from .reader import MotionReader
 
+INPUT_SIZE = 128  # pixels a side of portrait and driving clip, at least: what people have is no smaller
 # For quick comparisons: a clip without padding in one window takes a third of the work, but is not what users get.
 WITHOUT_PADDING = {"pad_frames": 0, "window_size": NUM_FRAMES, "window_overlap": 0, "window_shift": 0}
 
@@ -27,7 +28,7 @@ def animate_pair(
         seed: of the noise.
         **settings: further arguments of the pipeline's call.
     """
-    size = pipe.config.resolution
+    size = max(INPUT_SIZE, pipe.config.resolution)
     conditions = pipe.prepare_conditions(
         pair.draw_portrait(size),
         pair.draw_driving(size),
