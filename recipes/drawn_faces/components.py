@@ -21,13 +21,13 @@ RESOLUTION = 64
 LATENT_CHANNELS = 16
 TOKEN_WIDTH = 128  # of image and motion tokens
 NUM_TOKENS = 16  # of each kind
-MOTION_HARMONICS = 8  # waves that describe each motion parameter
+MOTION_HARMONICS = 4  # waves that describe each motion parameter
 EXPRESSION_DIM = 13 * 2 * MOTION_HARMONICS
 ID_DIM = 64
 
 MOTION_EXTRACTOR = {
-    "image_size": 64,
-    "expression_depths": (1, 1, 1, 1),
+    "image_size": 96,
+    "expression_depths": (2, 2, 2, 2),
     "expression_width": 16,
     "expression_dim": EXPRESSION_DIM,
     "head_pose_depths": (1, 1, 1, 1),

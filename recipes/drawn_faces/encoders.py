@@ -25,6 +25,7 @@ from diffusers_hunyuan_portrait.training.examples import (
 MOTION, IDENTITY, IMAGE = 5, 6, 7  # keys of the training generator
 BATCH_SIZE = 32
 JITTER = ExampleOptions(brightness=0.3, contrast=0.3, saturation=0.4, hue=0.1)
+SMALLER_SHARE = 0.3  # of the pictures
 NOISE = 0.03  # of the range of colours, at most
 ROTATION, PLACE = ("yaw", "pitch", "roll"), ("x", "y", "size")
 
@@ -53,7 +54,8 @@ class MotionLoss(nn.Module):
             clip = self.clips[rng.integers(len(self.clips))]
             frame, anchor = rng.integers(len(clip), size=2)
             side, points, box = len(clip.frames[0]), clip.landmarks[frame], clip.face_boxes[anchor]
-            smaller = int(rng.integers(RESOLUTION, side + 1))  # drivers come in any size
+            # Drivers come in any size.
+            smaller = int(rng.integers(RESOLUTION, side)) if rng.random() < SMALLER_SHARE else side
             picture, scale = resized(clip.frames[frame], smaller)[None], smaller / side
             face = face_crops(picture, scale * points[None], scale * box, self.size)
             head = pose_crops(picture, self.size)

@@ -41,9 +41,9 @@ class Lengths:
     clips: int = 2000
     held_out: int = 64
     autoencoder: int = 1800
-    motion: int = 4000
-    identity: int = 1500
-    image: int = 1500
+    motion: int = 6000
+    identity: int = 600
+    image: int = 600
     portrait: int = 5000
     portrait_long: int = 900
 

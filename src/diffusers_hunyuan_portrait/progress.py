@@ -6,8 +6,8 @@ from typing import Protocol
 class Progress(Protocol):
     """Told how far a stage has come.
 
-    `stage` is "detect", "encode", "denoise" or "decode"; "films" of those to prepare; "train", in optimizer steps; or,
-    counted in bytes, "download", "check", "convert" or "bundle".
+    `stage` is "detect", "encode", "denoise" or "decode"; "films" of those to prepare; "train", in optimizer steps;
+    "evaluate", in pairs; or, counted in bytes, "download", "check", "convert" or "bundle".
     """
 
     def __call__(self, stage: str, done: int, total: int) -> None: ...

@@ -11,7 +11,7 @@ import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.drawn_faces import Motion
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "drawn_faces"
-NUM_WAVES = 16
+NUM_WAVES = 8
 
 
 @pytest.fixture(scope="module")

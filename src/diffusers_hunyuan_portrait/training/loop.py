@@ -214,7 +214,9 @@ class Trainer:
                 self.accelerator.backward(part)
             loss += part.detach() / passes
         limit = self.config.optimizer.max_grad_norm
-        norm = whole(self.accelerator.clip_grad_norm_(self.module.parameters(), limit)).item()
+        clipped: Any = self.accelerator.clip_grad_norm_(self.module.parameters(), limit)
+        # DeepSpeed clips by itself, and tells a number or nothing.
+        norm = whole(clipped).item() if isinstance(clipped, torch.Tensor) else float(clipped or 0.0)
         told: Any = self.accelerator.reduce(torch.stack([loss, loss.new_tensor(float(stop))]), "mean")
         mean_loss, stopping = told.tolist()
         self._check(mean_loss, norm)
