@@ -153,7 +153,7 @@ def test_distilling_lowers_the_error_of_four_steps():
         optimizer.step()
         optimizer.zero_grad()
         rate.step()
-    # From 1.02 to between 0.14 and 0.25, by seed, steps and rate; the guided teacher's own four steps make 0.23.
+    # From 1.02 to between 0.12 and 0.29, by seed, steps and rate; the guided teacher's own four steps make 0.23.
     assert error_of(stage.predict) < 0.35 * before
 
 

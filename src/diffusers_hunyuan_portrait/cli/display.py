@@ -30,6 +30,7 @@ STAGES = {
     "decode": "Decoding and writing",
     "train": "Training (steps)",
     "films": "Cutting films",
+    "evaluate": "Measuring (pairs)",
     "download": "Fetching (MB)",
     "check": "Checking (MB)",
     "convert": "Converting (MB)",
