@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
-from torch.nn.functional import l1_loss, mse_loss
 
 from diffusers_hunyuan_portrait.dataset import Clip
 from diffusers_hunyuan_portrait.evaluation import training_generator
 from diffusers_hunyuan_portrait.training.examples import resized
 
 AUTOENCODER = 4  # key of the training generator
-RUN = 4  # frames that the decoder sees together
-RUNS = 4  # a step
-NOISE = 0.1  # of each latent channel's deviation, so that small errors in a latent make small ones in the picture
+FRAMES = 16  # a step
+FEATURE_SIZE = 0.4  # of the distance between the eyes: how far about a point a feature reaches
+EYES = slice(0, 2)
+CHECKED_RUN = 4  # frames of each unseen clip
 
 
 class AutoencoderLoss:
@@ -24,34 +24,58 @@ class AutoencoderLoss:
     Args:
         vae: being trained.
         clips: the drawn clips.
+        run_lengths: frames of a clip that the decoder sees together, one step after the other; the shorter, the
+            more clips in a step.
+        feature_weight: how much more a pixel in an eye or at the mouth counts than one far from them.
+        noise: of each latent channel's deviation, so that small errors in a latent make small ones in the picture.
     """
 
-    def __init__(self, vae: AutoencoderKLTemporalDecoder, clips: Sequence[Clip]):
-        self.vae, self.clips = vae, clips
+    def __init__(
+        self,
+        vae: AutoencoderKLTemporalDecoder,
+        clips: Sequence[Clip],
+        run_lengths: Sequence[int],
+        feature_weight: float,
+        noise: float,
+    ):
+        self.vae, self.clips, self.run_lengths = vae, clips, run_lengths
+        self.feature_weight, self.noise = feature_weight, noise
 
     def __call__(self, step: int) -> torch.Tensor:
-        rng = training_generator(AUTOENCODER, step)
-        pixels = self._draw_runs(rng).to(self.vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        run_length = self.run_lengths[step % len(self.run_lengths)]
+        rng = training_generator(AUTOENCODER, len(self.run_lengths), step)
+        pixels, weights = self._draw_runs(run_length, rng)
         mean = self.vae.encode(pixels).latent_dist.mean.float()  # (runs · frames, c, h, w)
-        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(step)).to(mean.device)
-        noise *= NOISE * mean.detach().std((0, 2, 3), keepdim=True)
-        decoded = self.vae.decode(mean + noise, num_frames=RUN).sample.float()
+        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(step))
+        noise *= self.noise * mean.detach().std((0, 2, 3), keepdim=True)
+        error = self.vae.decode(mean + noise, num_frames=run_length).sample.float() - pixels
+        near = (weights * (error.abs() + 4 * error.square())).mean()
+        edges = error.diff(dim=2).abs() * weights[:, :, 1:], error.diff(dim=3).abs() * weights[..., 1:]
         # No KL: the latents are only kept from growing.
-        return (
-            l1_loss(decoded, pixels)
-            + 4 * mse_loss(decoded, pixels)
-            + 0.5 * _edges(decoded - pixels)
-            + (1e-4 * mean.square().mean())
-        )
+        return near + 0.5 * (edges[0].mean() + edges[1].mean()) + 1e-4 * mean.square().mean()
 
-    def _draw_runs(self, rng: np.random.Generator) -> torch.Tensor:
-        """(runs · frames, H, W, 3) uint8."""
-        runs = []
-        for _ in range(RUNS):
-            frames = self.clips[rng.integers(len(self.clips))].frames
-            start = rng.integers(len(frames) - RUN + 1)
-            runs += [resized(frame, self.vae.config.sample_size) for frame in frames[start : start + RUN]]
-        return torch.from_numpy(np.stack(runs))
+    def _draw_runs(self, run_length: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """(runs · frames, 3, H, W) in [-1, 1], and how much each pixel counts, (runs · frames, 1, H, W)."""
+        side, frames, weights = self.vae.config.sample_size, [], []
+        for _ in range(FRAMES // run_length):
+            clip = self.clips[rng.integers(len(self.clips))]
+            start = rng.integers(len(clip) - run_length + 1)
+            for frame in range(start, start + run_length):
+                frames.append(resized(clip.frames[frame], side))
+                points = clip.landmarks[frame] * (side / len(clip.frames[frame]))
+                weights.append(1 + self.feature_weight * _nearness(points, side))
+        pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        weighing = torch.from_numpy(np.stack(weights)[:, None]).float()
+        return pixels, weighing / weighing.mean()
+
+
+def _nearness(points: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) from 0 far from the face's features to 1 in eyes and at the mouth."""
+    places = np.concatenate([points, points[3:].mean(axis=0, keepdims=True)])  # (x, y), the mouth's middle too
+    reach = FEATURE_SIZE * np.linalg.norm(np.diff(points[EYES], axis=0))
+    y, x = np.mgrid[:side, :side] + 0.5
+    squared = (x[..., None] - places[:, 0]) ** 2 + (y[..., None] - places[:, 1]) ** 2
+    return np.exp(-squared / (2 * reach**2)).max(axis=-1)
 
 
 @torch.no_grad()
@@ -60,15 +84,10 @@ def finish_autoencoder(vae: AutoencoderKLTemporalDecoder, clips: Sequence[Clip])
     vae.eval()
     latents, errors = [], []
     for clip in clips:
-        frames = np.stack([resized(frame, vae.config.sample_size) for frame in clip.frames[:RUN]])
+        frames = np.stack([resized(frame, vae.config.sample_size) for frame in clip.frames[:CHECKED_RUN]])
         pixels = torch.from_numpy(frames).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         latents.append(vae.encode(pixels).latent_dist.mode())
-        decoded = vae.decode(latents[-1], num_frames=RUN).sample.clamp(-1, 1)
+        decoded = vae.decode(latents[-1], num_frames=CHECKED_RUN).sample.clamp(-1, 1)
         errors += (decoded - pixels).square().mean((1, 2, 3)).tolist()
     vae.register_to_config(scaling_factor=round(1 / torch.cat(latents).std().item(), 4))
     return float(np.mean([10 * math.log10(4 / error) for error in errors]))
-
-
-def _edges(error: torch.Tensor) -> torch.Tensor:
-    """How much the error changes from pixel to pixel."""
-    return error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()

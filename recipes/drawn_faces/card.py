@@ -5,15 +5,19 @@ python recipes/drawn_faces/card.py MODEL_FOLDER --record WORK/record.json --figu
 
 import argparse
 import json
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import ModelCardData
+from stretches import Work
 
 from diffusers_hunyuan_portrait.evaluation import Figures, check_bars
 from diffusers_hunyuan_portrait.evaluation.reader import READER_SIZE
 
-PARTS = ("drawing", "autoencoder", "motion", "identity", "image", "storing", "portrait")
+PARTS = ("drawing", "autoencoder", "autoencoder_details", "motion", "identity", "image", "storing", "portrait")
 CARD = """
 # drawn-faces
 
@@ -60,13 +64,13 @@ def write_card(folder: Path, record: dict[str, Any], figures: Figures) -> None:
         pipeline_tag="image-to-video",
         tags=["hunyuan-portrait", "portrait-animation"],
     )
-    parts = {part: record["parts"][part] for part in PARTS}
+    parts = {part: record[part] for part in PARTS}
     rows = "\n".join(f"| {part} | {facts['minutes']:.1f} |" for part, facts in parts.items())
     failures = check_bars(figures)
     text = CARD.format(
         resolution=json.loads((folder / "model_index.json").read_text())["resolution"],
         megabytes=sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6,
-        machine=record["machine"],
+        machine=f"{os.cpu_count()} cores ({platform.machine()}, torch {torch.__version__})",
         minutes=sum(facts["minutes"] for facts in parts.values()),
         costs=f"| part | minutes |\n| --- | ---: |\n{rows}",
         num_pairs=figures.num_pairs,
@@ -83,11 +87,11 @@ def write_card(folder: Path, record: dict[str, Any], figures: Figures) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="the model's folder")
-    parser.add_argument("--record", type=Path, required=True, help="record.json of make.py")
+    parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
     parser.add_argument("--figures", type=Path, required=True, help="what evaluate.py --json wrote")
     options = parser.parse_args()
     figures = Figures.from_dict(json.loads(options.figures.read_text()))
-    write_card(options.model, json.loads(options.record.read_text()), figures)
+    write_card(options.model, Work(options.work, 0).record, figures)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,18 @@
 
 Drawn clips first, then what the paper has pre-trained, each by itself: the VAE, and the encoders of motion,
 identity and image. They are frozen, what they see in the clips is stored, and the rest is trained by the stage
-*portrait*. `record.json` in the folder tells the minutes of each part, and `model` is what comes out.
+*portrait*. `record` in the folder tells the minutes of each part, and `model` is what comes out.
 """
 
 import argparse
-from collections.abc import Callable
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +26,7 @@ from encoders import IdentityLoss, ImageLoss, MotionLoss
 from portrait import CLIPS, HELD_OUT, train_portrait
 from safetensors.torch import load_file, save_file
 from scenes import CLIPS_PER_SHARD, write_clips
-from stretches import Work, learn
+from stretches import Work, learn, load_networks
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 from diffusers_hunyuan_portrait.dataset import Clip, ClipShards, ClipWriter, add_expression, add_latents
@@ -41,6 +46,7 @@ class Lengths:
     clips: int = 2000
     held_out: int = 64
     autoencoder: int = 1800
+    autoencoder_details: int = 2700
     motion: int = 6000
     identity: int = 600
     image: int = 600
@@ -55,56 +61,99 @@ def draw_clips(work: Work, lengths: Lengths) -> bool:
     return True
 
 
+# What is pre-trained by itself, and can be side by side.
+PRETRAINED = (("autoencoder", "autoencoder_details"), ("motion", "identity", "image"))
+
+
 def pretrain(work: Work, lengths: Lengths) -> bool:
     if (work.folder / "start").exists():
         return True
+    with _processes(len(PRETRAINED)) as pool:
+        runs = [
+            pool.submit(pretrain_parts, work.folder, work.minutes_left, lengths, parts) for parts in PRETRAINED
+        ]
+        finished = [run.result() for run in runs]
+    if not all(finished):
+        return False
     pipe = make_pipeline(0)
+    for name, (networks, _, _) in _prepare_pretraining(pipe, []).items():
+        networks.load_state_dict(load_networks(work, name))
+    psnr = finish_autoencoder(pipe.vae, _read_all(work.folder / "held_out"))
+    work.note("autoencoder_details", psnr_of_held_out=round(psnr, 2))
+    pipe.save_pretrained(work.folder / "start")
+    return True
+
+
+def pretrain_parts(folder: Path, minutes: float, lengths: Lengths, parts: Sequence[str]) -> bool:
+    """Trains some parts one after the other, as far as the minutes reach; gives whether all are done."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // len(PRETRAINED)))
+    work, pipe = Work(folder, minutes), make_pipeline(0)
     torch.manual_seed(0)
-    clips = _read_all(work.folder / "drawn")
+    preparations = _prepare_pretraining(pipe, _read_all(folder / "drawn"))
+    for name in parts:
+        networks, loss, learning_rate = preparations[name]
+        if not learn(work, name, networks, loss, steps=getattr(lengths, name), learning_rate=learning_rate):
+            return False
+    return True
 
-    def run(
-        name: str, networks: torch.nn.Module, loss: Callable[[int], torch.Tensor], learning_rate: float
-    ) -> bool:
-        return learn(work, name, networks, loss, steps=getattr(lengths, name), learning_rate=learning_rate)
 
+def _prepare_pretraining(
+    pipe: HunyuanPortraitPipeline, clips: Sequence[Clip]
+) -> dict[str, tuple[torch.nn.Module, Callable[[int], torch.Tensor], float]]:
+    """Of each part what is trained, its loss and its learning rate."""
     motion, identity = MotionLoss(pipe.motion_extractor, clips), IdentityLoss(pipe.id_encoder, clips)
     image = ImageLoss(pipe.im_adapter, clips)
-    finished = (
-        run("autoencoder", pipe.vae, AutoencoderLoss(pipe.vae, clips), 1.5e-3)
-        and run("motion", motion, motion, 2e-3)
-        and run("identity", identity, identity, 2e-3)
-        and run("image", image, image, 1e-3)
-    )
-    if finished:
-        psnr = finish_autoencoder(pipe.vae, _read_all(work.folder / "held_out"))
-        work.note("autoencoder", psnr_of_held_out=round(psnr, 2))
-        pipe.save_pretrained(work.folder / "start")
-    return finished
+    return {
+        # Colours and shapes first, then what is small. (With runs of two frames, torch 2.13 on the CPU makes
+        # gradients in bfloat16 that are not numbers.)
+        "autoencoder": (pipe.vae, AutoencoderLoss(pipe.vae, clips, [4], 0, 0.1), 1.5e-3),
+        "autoencoder_details": (pipe.vae, AutoencoderLoss(pipe.vae, clips, [1, 4], 5, 0.05), 1.2e-3),
+        "motion": (motion, motion, 2e-3),
+        "identity": (identity, identity, 2e-3),
+        "image": (image, image, 1e-3),
+    }
 
 
 def store_conditions(work: Work, lengths: Lengths) -> bool:
     """What the frozen networks see in the clips, shard by shard."""
-    pipe = HunyuanPortraitPipeline.from_pretrained(work.folder / "start")
-    for source, stored in (("held_out", HELD_OUT), ("drawn", CLIPS)):
-        clips = ClipShards(work.folder / source)
-        with work.timed("storing"), ClipWriter(work.folder / stored, CLIPS_PER_SHARD) as writer:
-            for index in range(writer.shard * CLIPS_PER_SHARD, len(clips)):
-                if not work.minutes_left and index % CLIPS_PER_SHARD == 0:
-                    return False
-                writer.write(_with_conditions(pipe, clips[index], index))
+    with _processes(os.cpu_count() or 1, _load_frozen, work.folder) as pool:
+        for source, stored in (("held_out", HELD_OUT), ("drawn", CLIPS)):
+            with work.timed("storing"), ClipWriter(work.folder / stored, CLIPS_PER_SHARD) as writer:
+                count = len(ClipShards(work.folder / source))
+                for start in range(writer.shard * CLIPS_PER_SHARD, count, CLIPS_PER_SHARD):
+                    if not work.minutes_left:
+                        return False
+                    shard = range(start, min(start + CLIPS_PER_SHARD, count))
+                    for clip in pool.map(_with_conditions, [work.folder / source] * len(shard), shard):
+                        writer.write(clip)
     return True
 
 
-def _with_conditions(pipe: HunyuanPortraitPipeline, clip: Clip, index: int) -> Clip:
-    rng = training_generator(ANCHORS, index)
+def _load_frozen(folder: Path) -> None:
+    """For a process that stores: the pipeline, kept for all clips."""
+    global frozen
+    torch.set_num_threads(1)
+    frozen = HunyuanPortraitPipeline.from_pretrained(folder / "start")
+
+
+def _with_conditions(source: Path, index: int) -> Clip:
+    clip, rng = _open_shards(source)[index], training_generator(ANCHORS, index)
     anchors = rng.choice(len(clip), NUM_ANCHORS, replace=False)
-    small = np.stack([resized(frame, pipe.config.resolution) for frame in clip.frames])
+    small = np.stack([resized(frame, frozen.config.resolution) for frame in clip.frames])
     return add_expression(
-        replace(clip, latents=add_latents(replace(clip, frames=small), pipe.vae).latents),
-        pipe.motion_extractor,
+        replace(clip, latents=add_latents(replace(clip, frames=small), frozen.vae).latents),
+        frozen.motion_extractor,
         anchors,
         lambda crops: jitter_colors(crops, ExampleOptions(), rng),
     )
+
+
+_open_shards = functools.cache(ClipShards)
+
+
+def _processes(count: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+    """Processes made anew: one that is forked when torch has run in several threads may stand still."""
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), prepare, arguments)
 
 
 def train(work: Work, lengths: Lengths) -> bool:

@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,18 +33,18 @@ class Work:
         return max(0.0, (self._end - time.monotonic()) / 60)
 
     @property
-    def record(self) -> dict[str, Any]:
-        """Of the machine, and of each part what is known."""
-        path = self.folder / "record.json"
-        if path.exists():
-            return json.loads(path.read_text())
-        return {"machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}", "parts": {}}
+    def record(self) -> dict[str, dict[str, Any]]:
+        """What is known of each part: its minutes, and what else was noted."""
+        return {
+            file.stem: json.loads(file.read_text()) for file in sorted((self.folder / "record").glob("*.json"))
+        }
 
     def note(self, part: str, **facts: Any) -> None:
-        """Adds facts of a part to the record."""
-        record = self.record
-        record["parts"].setdefault(part, {}).update(facts)
-        (self.folder / "record.json").write_text(json.dumps(record, indent=1) + "\n")
+        """Adds facts of a part to the record; each part has a file, as several may be at work."""
+        file = self.folder / "record" / f"{part}.json"
+        file.parent.mkdir(exist_ok=True)
+        known = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps(known | facts, indent=1) + "\n")
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -55,7 +53,7 @@ class Work:
         try:
             yield
         finally:
-            before = self.record["parts"].get(part, {}).get("minutes", 0.0)
+            before = self.record.get(part, {}).get("minutes", 0.0)
             self.note(part, minutes=round(before + (time.monotonic() - start) / 60, 2))
 
 
@@ -110,6 +108,11 @@ def learn(
     torch.save({**state, "schedule": schedule.state_dict(), "step": done}, partial)
     partial.replace(state_file)
     return done == steps
+
+
+def load_networks(work: Work, name: str) -> dict[str, torch.Tensor]:
+    """The state of what `learn` has trained under this name."""
+    return torch.load(work.folder / "state" / f"{name}.pt", weights_only=True)["networks"]
 
 
 def _rate(step: int, steps: int) -> float:

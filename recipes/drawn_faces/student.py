@@ -69,7 +69,7 @@ def measure_row(work: Work, name: str, num_pairs: int) -> Figures | None:
             return None
         pipe.load_lora_weights(student)
         pipe.scheduler = EulerDiscreteScheduler.from_pretrained(student / "scheduler")
-    with work.timed(name):
+    with work.timed("student-measuring"):
         return measure(pipe, num_pairs, **settings)
 
 

@@ -178,7 +178,7 @@ def main() -> None:
     if not learn(work, "reader", reader, loss, steps=options.steps, learning_rate=LEARNING_RATE):
         print("The stretch is over; run the same command again to go on.")
         return
-    facts = {"steps": options.steps, "minutes": work.record["parts"]["reader"]["minutes"]}
+    facts = {"steps": options.steps, "minutes": work.record["reader"]["minutes"]}
     reader.save(options.output, **{name: str(value) for name, value in facts.items()})
     errors = check(MotionReader.load(options.output))
     table = json.dumps({**facts, "relative_error": errors}, indent=1)
