@@ -20,7 +20,8 @@ from diffusers_hunyuan_portrait.models import IDEncoder
 RESOLUTION = 64
 LATENT_CHANNELS = 16
 TOKEN_WIDTH = 128  # of image and motion tokens
-NUM_TOKENS = 16  # of each kind
+NUM_IMAGE_TOKENS = 16
+NUM_MEMORIES = 4  # and motion tokens: the fewer, the more the expression counts beside them when all is new
 MOTION_HARMONICS = 4  # waves that describe each motion parameter
 EXPRESSION_DIM = 13 * 2 * MOTION_HARMONICS
 ID_DIM = 64
@@ -33,9 +34,9 @@ MOTION_EXTRACTOR = {
     "head_pose_depths": (1, 1, 1, 1),
     "head_pose_width": 16,
     "head_pose_groups": 8,
-    "num_memories": NUM_TOKENS,
+    "num_memories": NUM_MEMORIES,
     "width": 128,
-    "num_blocks": 2,
+    "num_blocks": 3,
     "num_heads": 4,
     "intensity_embed_dim": 64,
     "refined_dim": TOKEN_WIDTH - 6,
@@ -52,7 +53,7 @@ IM_ADAPTER = {
     "adapter_attention_dim": 32,
     "adapter_num_heads": 4,
     "id_dim": ID_DIM,
-    "num_image_tokens": NUM_TOKENS,
+    "num_image_tokens": NUM_IMAGE_TOKENS,
 }
 
 

@@ -57,7 +57,7 @@ def test_what_comes_out_is_a_small_model_that_runs(made):
             portrait=torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1,
             dino_image=torch.zeros(1, 3, 64, 64),
             id_embedding=torch.zeros(1, 64),
-            motion_tokens=torch.zeros(1, 2, 16, 128),
+            motion_tokens=torch.zeros(1, 2, 4, 128),
         ),
         num_inference_steps=1,
         output_type="np",

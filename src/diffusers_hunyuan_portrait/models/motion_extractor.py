@@ -11,6 +11,7 @@ from diffusers.utils import BaseOutput, is_accelerate_available
 from torch import nn
 from torch.nn.functional import layer_norm, relu, silu
 
+LEVEL_DEVIATION = 0.02  # of the levels' embeddings, in new weights
 INTENSITY_LEVELS = 128  # of head motion and of expression each; the paper speaks of 64
 
 
@@ -124,6 +125,12 @@ class IntensityAwareRefiner(nn.Module):
         self.blocks = nn.ModuleList(RefinerBlock(width, num_heads, intensity_embed_dim) for _ in range(num_blocks))
         self.proj_out = nn.Linear(width, output_dim)
         self.norm_out = nn.LayerNorm(output_dim)
+        # New weights are to begin with memories that differ: beside levels as large as torch makes embeddings,
+        # all tokens would be nearly one, and hardly change with the expression.
+        with torch.no_grad():
+            self.intensity_proj.bias.zero_()
+            for embedding in (self.head_level_embedding, self.expression_level_embedding):
+                embedding.weight *= LEVEL_DEVIATION
 
     def forward(
         self, expression: torch.Tensor, head_level: torch.Tensor, expression_level: torch.Tensor
