@@ -29,7 +29,7 @@ ID_DIM = 64
 MOTION_EXTRACTOR = {
     "image_size": 96,
     "expression_depths": (2, 2, 2, 2),
-    "expression_width": 16,
+    "expression_width": 24,
     "expression_dim": EXPRESSION_DIM,
     "head_pose_depths": (1, 1, 1, 1),
     "head_pose_width": 16,

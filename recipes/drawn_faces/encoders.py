@@ -26,6 +26,7 @@ MOTION, IDENTITY, IMAGE = 5, 6, 7  # keys of the training generator
 BATCH_SIZE = 32
 JITTER = ExampleOptions(brightness=0.3, contrast=0.3, saturation=0.4, hue=0.1)
 SMALLER_SHARE = 0.3  # of the pictures
+POINT_NOISE = 0.004  # of the picture's side: no detector is exact
 NOISE = 0.03  # of the range of colours, at most
 ROTATION, PLACE = ("yaw", "pitch", "roll"), ("x", "y", "size")
 
@@ -53,7 +54,8 @@ class MotionLoss(nn.Module):
         for _ in range(BATCH_SIZE):
             clip = self.clips[rng.integers(len(self.clips))]
             frame, anchor = rng.integers(len(clip), size=2)
-            side, points, box = len(clip.frames[0]), clip.landmarks[frame], clip.face_boxes[anchor]
+            side, box = len(clip.frames[0]), clip.face_boxes[anchor]
+            points = clip.landmarks[frame] + rng.normal(0, POINT_NOISE * side, (5, 2))
             # Drivers come in any size.
             smaller = int(rng.integers(RESOLUTION, side)) if rng.random() < SMALLER_SHARE else side
             picture, scale = resized(clip.frames[frame], smaller)[None], smaller / side

@@ -47,7 +47,7 @@ class Lengths:
     held_out: int = 64
     autoencoder: int = 1800
     autoencoder_details: int = 2700
-    motion: int = 6000
+    motion: int = 9000
     identity: int = 600
     image: int = 600
     portrait: int = 5000
@@ -108,7 +108,7 @@ def _prepare_pretraining(
         # gradients in bfloat16 that are not numbers.)
         "autoencoder": (pipe.vae, AutoencoderLoss(pipe.vae, clips, [4], 0, 0.1), 1.5e-3),
         "autoencoder_details": (pipe.vae, AutoencoderLoss(pipe.vae, clips, [1, 4], 5, 0.05), 1.2e-3),
-        "motion": (motion, motion, 2e-3),
+        "motion": (motion, motion, 1.5e-3),
         "identity": (identity, identity, 2e-3),
         "image": (image, image, 1e-3),
     }
