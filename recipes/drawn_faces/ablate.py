@@ -7,11 +7,10 @@ trained for a sixth of the full run's steps. Figures come to `ablation.json` the
 goes on when run again.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from comparing import collect, measure, to_markdown
+from comparing import make_parser, measure, report
 from components import make_pipeline
 from make import Lengths
 from portrait import train_portrait
@@ -60,20 +59,15 @@ def run_variant(work: Work, name: str, num_pairs: int, lengths: Lengths) -> Figu
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
-    parser.add_argument("--minutes", type=float, default=30, help="length of this stretch (30)")
-    parser.add_argument("--pairs", type=int, default=50, help="how many are measured on (50)")
-    options = parser.parse_args()
-
+    options = make_parser(__doc__).parse_args()
     work = Work(options.work, options.minutes)
-    found = collect(
-        work, "ablation.json", VARIANTS, lambda name: run_variant(work, name, options.pairs, Lengths())
+    report(
+        work,
+        "ablation.json",
+        "model",
+        VARIANTS,
+        lambda name: run_variant(work, name, options.pairs, Lengths()),
     )
-    if found is None:
-        print("The stretch is over; run the same command again to go on.")
-    else:
-        print(to_markdown(found, "model"))
 
 
 if __name__ == "__main__":

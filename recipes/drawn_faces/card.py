@@ -1,6 +1,6 @@
 """Writes the card of the small model from the record of its making and its figures.
 
-python recipes/drawn_faces/card.py MODEL_FOLDER --record WORK/record.json --figures figures.json
+python recipes/drawn_faces/card.py MODEL_FOLDER --work FOLDER --figures figures.json
 """
 
 import argparse
@@ -15,6 +15,7 @@ from huggingface_hub import ModelCardData
 from stretches import Work
 
 from diffusers_hunyuan_portrait.evaluation import Figures, check_bars
+from diffusers_hunyuan_portrait.evaluation.pairs import NUM_FRAMES
 from diffusers_hunyuan_portrait.evaluation.reader import READER_SIZE
 
 PARTS = ("drawing", "autoencoder", "autoencoder_details", "motion", "identity", "image", "storing", "portrait")
@@ -74,7 +75,7 @@ def write_card(folder: Path, record: dict[str, Any], figures: Figures) -> None:
         minutes=sum(facts["minutes"] for facts in parts.values()),
         costs=f"| part | minutes |\n| --- | ---: |\n{rows}",
         num_pairs=figures.num_pairs,
-        num_frames=24,
+        num_frames=NUM_FRAMES,
         figures=figures.to_markdown(),
         bars="What it was meant to reach and does not:\n\n" + "\n".join(f"- {failure}" for failure in failures)
         if failures

@@ -1,5 +1,6 @@
 """Figures of several models or settings beside each other, kept as they come in; a later stretch goes on."""
 
+import argparse
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -37,6 +38,27 @@ def collect(
         found[name] = figures.to_dict()
         file.write_text(json.dumps(found, indent=1) + "\n")
     return {name: Figures.from_dict(values) for name, values in found.items()}
+
+
+def make_parser(documentation: str, num_pairs: int = 50) -> argparse.ArgumentParser:
+    """Of a script that compares; `documentation` is the script's own."""
+    parser = argparse.ArgumentParser(description=documentation.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
+    parser.add_argument("--minutes", type=float, default=30, help="length of this stretch (30)")
+    parser.add_argument("--pairs", type=int, default=num_pairs, help=f"how many are measured on ({num_pairs})")
+    return parser
+
+
+def report(
+    work: Work, file_name: str, what: str, names: Iterable[str], find: Callable[[str], Figures | None]
+) -> dict[str, Figures] | None:
+    """Collects, and prints the table of `what`, or that the stretch is over; gives what `collect` does."""
+    found = collect(work, file_name, names, find)
+    if found is None:
+        print("The stretch is over; run the same command again to go on.")
+    else:
+        print(to_markdown(found, what))
+    return found
 
 
 def measure(pipe: HunyuanPortraitPipeline, num_pairs: int, **settings: Any) -> Figures:

@@ -5,10 +5,9 @@
 FOLDER is that of `make.py`, when the model is made. It goes on when run again.
 """
 
-import argparse
 from pathlib import Path
 
-from comparing import collect, measure, to_markdown
+from comparing import make_parser, measure, report
 from diffusers import EulerDiscreteScheduler
 from portrait import CLIPS, HELD_OUT
 from stretches import Work
@@ -74,18 +73,9 @@ def measure_row(work: Work, name: str, num_pairs: int) -> Figures | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
-    parser.add_argument("--minutes", type=float, default=30, help="length of this stretch (30)")
-    parser.add_argument("--pairs", type=int, default=50, help="how many are measured on (50)")
-    options = parser.parse_args()
-
+    options = make_parser(__doc__).parse_args()
     work = Work(options.work, options.minutes)
-    found = collect(work, "student.json", ROWS, lambda name: measure_row(work, name, options.pairs))
-    if found is None:
-        print("The stretch is over; run the same command again to go on.")
-    else:
-        print(to_markdown(found, "sampling"))
+    report(work, "student.json", "sampling", ROWS, lambda name: measure_row(work, name, options.pairs))
 
 
 if __name__ == "__main__":

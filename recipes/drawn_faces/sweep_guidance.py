@@ -5,13 +5,12 @@
 FOLDER is that of `make.py`, when the model is made. It goes on when run again.
 """
 
-import argparse
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
-from comparing import collect, measure, to_markdown
+from comparing import make_parser, measure, report
 from matplotlib import pyplot
 from stretches import Work
 
@@ -45,10 +44,7 @@ def plot(found: dict[str, Figures], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
-    parser.add_argument("--minutes", type=float, default=30, help="length of this stretch (30)")
-    parser.add_argument("--pairs", type=int, default=8, help="how many are measured on (8)")
+    parser = make_parser(__doc__, num_pairs=8)
     parser.add_argument("--plot", type=Path, default=Path("guidance.png"), help="the picture (guidance.png)")
     options = parser.parse_args()
 
@@ -66,12 +62,9 @@ def main() -> None:
                 motion_guidance_scale=motion,
             )
 
-    found = collect(work, "guidance.json", POINTS, measure_point)
-    if found is None:
-        print("The stretch is over; run the same command again to go on.")
-    else:
+    found = report(work, "guidance.json", "appearance, motion", POINTS, measure_point)
+    if found is not None:
         plot(found, options.plot)
-        print(to_markdown(found, "appearance, motion"))
 
 
 if __name__ == "__main__":
