@@ -47,7 +47,7 @@ class Lengths:
     held_out: int = 64
     autoencoder: int = 1800
     autoencoder_details: int = 2700
-    motion: int = 9000
+    motion: int = 6500
     identity: int = 600
     image: int = 600
     portrait: int = 5000

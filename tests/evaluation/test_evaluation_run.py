@@ -10,7 +10,7 @@ import torch
 import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait import evaluation
 from diffusers_hunyuan_portrait.evaluation import figures
-from diffusers_hunyuan_portrait.evaluation.run import WITHOUT_PADDING, animate_pair
+from diffusers_hunyuan_portrait.evaluation.run import INPUT_SIZE, WITHOUT_PADDING, animate_pair
 
 SIZE = 64
 
@@ -49,7 +49,7 @@ class KnowingPipeline:
     config = SimpleNamespace(resolution=SIZE)
 
     def __init__(self, pairs):
-        self.truth = {pair.draw_driving(SIZE).tobytes(): pair.draw_truth(SIZE) for pair in pairs}
+        self.truth = {pair.draw_driving(INPUT_SIZE).tobytes(): pair.draw_truth(SIZE) for pair in pairs}
 
     def prepare_conditions(self, image, driving_video, **settings):
         return self.truth[driving_video.tobytes()]
@@ -94,8 +94,8 @@ def test_a_pair_is_animated_as_the_pipeline_does_from_pictures(small_pipeline, p
     settings = {"num_inference_steps": 2, "window_size": 8, "window_overlap": 0}
     frames = animate_pair(small_pipeline, pair, seed=3, **settings)
     direct = small_pipeline(
-        pair.draw_portrait(SIZE),
-        pair.draw_driving(SIZE),
+        pair.draw_portrait(INPUT_SIZE),
+        pair.draw_driving(INPUT_SIZE),
         detector=pair.detector(),
         generator=torch.Generator().manual_seed(3),
         output_type="np",

@@ -104,6 +104,14 @@ def test_a_finished_run_is_not_trained_again(config):
     assert losses_of(config) == {}
 
 
+def test_a_run_in_another_precision_can_follow(config, tmp_path):
+    losses_of(with_run(config, max_steps=2, mixed_precision="bf16"))
+    config = dataclasses.replace(config, output=str(tmp_path / "second"))
+    losses = losses_of(with_run(config, max_steps=1))
+    config = dataclasses.replace(config, output=str(tmp_path / "third"))
+    assert losses_of(with_run(config, max_steps=1)) == losses
+
+
 def test_accumulated_batches_and_worker_processes_give_the_same_steps(config, tmp_path):
     whole = losses_of(with_run(config, max_steps=2))
     parts = with_run(config, max_steps=2, batch_size=1, gradient_accumulation_steps=2, workers=1)

@@ -4,12 +4,14 @@ import importlib.util
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, send_to_device, set_seed
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
@@ -80,8 +82,17 @@ def train(
         UserError: a setting does not fit the model, the data or the machine.
         DivergedError: the loss went wrong; the last good checkpoint is kept.
     """
+    with _accelerator(config) as accelerator:
+        return _train(config, accelerator, on_progress, on_step)
+
+
+def _train(
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    on_progress: Progress,
+    on_step: Callable[[int, float], None] | None,
+) -> TrainingResult:
     run = config.run
-    accelerator = _make_accelerator(config)
     stage = make_stage(config)
     clips = ClipShards(config.data)
     held_out = None if config.validation.data is None else ClipShards(config.validation.data)
@@ -365,16 +376,21 @@ class Trainer:
             tracker.log_images({"validation/clip": film_strip(frames)}, step=self.step, dataformats="NHWC")
 
 
-def _make_accelerator(config: TrainingConfig) -> Accelerator:
+@contextmanager
+def _accelerator(config: TrainingConfig) -> Iterator[Accelerator]:
     run = config.run
     if run.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UserError(
             "Curves are written by tensorboard, which is not installed; install it with `pip install "
             "tensorboard`, or set `run.tensorboard` to false."
         )
-    return Accelerator(
-        mixed_precision=run.mixed_precision,
-        gradient_accumulation_steps=run.gradient_accumulation_steps,
-        log_with="tensorboard" if run.tensorboard else None,
-        project_dir=config.output,
-    )
+    try:
+        yield Accelerator(
+            mixed_precision=run.mixed_precision,
+            gradient_accumulation_steps=run.gradient_accumulation_steps,
+            log_with="tensorboard" if run.tensorboard else None,
+            project_dir=config.output,
+        )
+    finally:
+        # Otherwise the process keeps it, and refuses a later run in another mixed precision.
+        AcceleratorState._reset_state()
