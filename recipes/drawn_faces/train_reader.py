@@ -8,6 +8,7 @@ compression, noise. At the end its weights and a table of its errors are written
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,24 +145,34 @@ class ReaderLoss:
         )
 
 
-def check(reader: MotionReader) -> dict[str, dict[str, float]]:
-    """Each parameter's mean |error| over its mean |deviation from the mean|: 1 is a reader that sees nothing.
+def check(reader: MotionReader) -> dict[str, dict[str, dict[str, float]]]:
+    """Of motion and identity, each parameter's mean |error| over its mean |deviation from the mean|.
 
-    On clean pictures as in evaluation, drawn at the reader's size ("128") and at half of it ("64").
+    1 is a reader that sees nothing. On clean pictures as in evaluation, drawn at the reader's size ("128") and at
+    half of it ("64").
     """
-    errors = {}
     scenes = []
     for index in range(NUM_CHECKED):
         rng = training_generator(CHECKED_SCENES, index)
         scenes.append((Identity.random(rng), random_moment(rng)))
-    true = np.stack([np.concatenate([motion.to_vector(), person.to_vector()]) for person, motion in scenes])
-    spread = np.abs(true - true.mean(axis=0)).mean(axis=0)
-    names = [*Motion.names(), *Identity.names()]
+    true = {
+        "motion": (Motion.names(), np.stack([motion.to_vector() for _, motion in scenes])),
+        "identity": (Identity.names(), np.stack([person.to_vector() for person, _ in scenes])),
+    }
+    errors = {}
     for size in (READER_SIZE, READER_SIZE // 2):
         read = reader.read(np.stack([draw(person, motion, size) for person, motion in scenes]))
-        error = np.abs(np.concatenate(read, axis=1) - true).mean(axis=0)
-        errors[str(size)] = {name: round(float(x), 4) for name, x in zip(names, error / spread, strict=True)}
+        errors[str(size)] = {
+            kind: _relative_errors(names, numbers, found)
+            for (kind, (names, numbers)), found in zip(true.items(), read, strict=True)
+        }
     return errors
+
+
+def _relative_errors(names: Sequence[str], true: np.ndarray, read: np.ndarray) -> dict[str, float]:
+    spread = np.abs(true - true.mean(axis=0)).mean(axis=0)
+    error = np.abs(read - true).mean(axis=0)
+    return {name: round(float(x), 4) for name, x in zip(names, error / spread, strict=True)}
 
 
 def main() -> None:
@@ -181,11 +192,12 @@ def main() -> None:
     facts = {"steps": options.steps, "minutes": work.record["reader"]["minutes"]}
     reader.save(options.output, **{name: str(value) for name, value in facts.items()})
     errors = check(MotionReader.load(options.output))
-    table = json.dumps({**facts, "relative_error": errors}, indent=1)
-    options.output.with_suffix(".json").write_text(table + "\n")
-    for size, table in errors.items():
-        print(f"Mean error over mean deviation, on clean pictures of {size} pixels:")
-        print("".join(f"  {name:20} {error:6.1%}\n" for name, error in table.items()))
+    text = json.dumps({**facts, "relative_error": errors}, indent=1)
+    options.output.with_suffix(".json").write_text(text + "\n")
+    for size, kinds in errors.items():
+        for kind, table in kinds.items():
+            print(f"Mean error over mean deviation of the {kind}, on clean pictures of {size} pixels:")
+            print("".join(f"  {name:20} {error:6.1%}\n" for name, error in table.items()))
 
 
 if __name__ == "__main__":
