@@ -21,10 +21,8 @@ import numpy as np
 import torch
 from autoencoder import AutoencoderLoss, finish_autoencoder
 from components import make_pipeline
-from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from encoders import IdentityLoss, ImageLoss, MotionLoss
 from portrait import CLIPS, HELD_OUT, train_portrait
-from safetensors.torch import load_file, save_file
 from scenes import CLIPS_PER_SHARD, write_clips
 from stretches import Work, learn, load_networks
 
@@ -36,7 +34,7 @@ from diffusers_hunyuan_portrait.training.examples import jitter_colors, resized
 
 ANCHORS = 8  # key of the training generator
 NUM_ANCHORS = 3  # frames of each clip that can be the portrait
-LARGEST_FILE = "10MB"
+LARGEST_FILE = "12MB"
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class Lengths:
     motion: int = 6500
     identity: int = 600
     image: int = 600
-    portrait: int = 5000
-    portrait_long: int = 900
+    portrait: int = 4500
+    portrait_long: int = 800
 
 
 def draw_clips(work: Work, lengths: Lengths) -> bool:
@@ -163,10 +161,8 @@ def train(work: Work, lengths: Lengths) -> bool:
 def export(work: Work, lengths: Lengths) -> bool:
     trained = work.folder / "portrait" / "long" / "model"
     pipe = HunyuanPortraitPipeline.from_pretrained(trained, dtype=torch.float16)
+    pipe.motion_extractor.half()  # loaded in float32, as it runs, but kept as small as the others
     pipe.save_pretrained(work.folder / "model", max_shard_size=LARGEST_FILE)
-    # It runs in float32 whatever it is loaded in, but is kept as small as the others.
-    file = work.folder / "model" / "motion_extractor" / SAFETENSORS_WEIGHTS_NAME
-    save_file({name: weight.half() for name, weight in load_file(file).items()}, file, {"format": "pt"})
     return True
 
 

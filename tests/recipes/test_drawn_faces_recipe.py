@@ -1,14 +1,24 @@
 """The recipe of `drawn-faces` runs from nothing to a model, in stretches, and changes only what it says."""
 
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.drawn_faces import Motion
+from diffusers_hunyuan_portrait.evaluation.figures import (
+    REPEATED,
+    RESULT,
+    TRUTH,
+    VideoFigures,
+    summarise,
+)
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "drawn_faces"
 NUM_WAVES = 8
@@ -19,16 +29,17 @@ def recipe():
     """The recipe's modules, which import each other as scripts beside each other do."""
     sys.path.insert(0, str(RECIPE))
     import ablate
+    import card
     import make
 
-    yield make, ablate
+    yield SimpleNamespace(make=make, ablate=ablate, card=card)
     sys.path.remove(str(RECIPE))
 
 
 @pytest.fixture(scope="module")
 def made(recipe, tmp_path_factory):
     """A folder in which two stretches have made a model that has seen next to nothing."""
-    make, _ = recipe
+    make = recipe.make
     folder = tmp_path_factory.mktemp("work")
     lengths = make.Lengths(
         clips=2,
@@ -66,11 +77,26 @@ def test_what_comes_out_is_a_small_model_that_runs(made):
 
 
 def test_every_part_and_its_minutes_are_on_record(recipe, made):
-    parts = recipe[0].Work(made, 0).record
+    parts = recipe.make.Work(made, 0).record
     pretrained = {"autoencoder", "autoencoder_details", "motion", "identity", "image"}
     assert set(parts) == pretrained | {"drawing", "storing", "portrait"}
     assert all(part["minutes"] >= 0 for part in parts.values())
     assert parts["autoencoder_details"]["psnr_of_held_out"] > 5
+
+
+def test_the_card_has_the_figures_and_the_minutes_of_the_whole(recipe, made, tmp_path):
+    shutil.copytree(made / "model", tmp_path / "model")
+    errors = {TRUTH: 0.1, REPEATED: 0.5, RESULT: 0.2}
+    videos = {
+        kind: VideoFigures(20, np.full(len(Motion.names()), error), error, 0.05) for kind, error in errors.items()
+    }
+    record = {name: {"minutes": 1.0} for name in recipe.make.Work(made, 0).record}
+    recipe.card.write_card(tmp_path / "model", record, summarise([videos]))
+    card = ModelCard.load(tmp_path / "model" / "README.md")
+    assert card.data.license == "apache-2.0"
+    assert "it took 6 minutes" in card.text  # drawing, the longest of what is side by side: three parts, two more
+    assert "| result | 20.00 | 25% | 25% | 2.00 | 1.00 |" in card.text
+    assert "- PSNR is 0.00 dB over the portrait repeated" in card.text  # a bar that is not reached
 
 
 def test_frozen_parts_come_out_as_they_were_pretrained(made):
@@ -94,8 +120,7 @@ def test_frozen_parts_come_out_as_they_were_pretrained(made):
     ],
 )
 def test_a_variant_lacks_what_its_name_says_and_has_the_frozen_parts(recipe, made, name, part, is_there):
-    _, ablate = recipe
-    pipe = ablate.make_variant(made / "start", *ablate.VARIANTS[name])
+    pipe = recipe.ablate.make_variant(made / "start", *recipe.ablate.VARIANTS[name])
     found = _part(pipe, part)
     assert (found is not None and len(found) > 0 if part != "id_encoder" else found is not None) == is_there
     trained = hp.HunyuanPortraitPipeline.from_pretrained(made / "start")
