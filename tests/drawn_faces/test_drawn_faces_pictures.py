@@ -105,6 +105,17 @@ def test_the_portrait_box_of_a_drawn_face_is_the_whole_picture():
                 assert box == (0, 0, size, size)
 
 
+def test_the_box_tells_place_and_size_alone():
+    """What a driving clip's first box hides cannot be told relative to it."""
+    moved = Motion(x=0.05, y=-0.03, size=1.1)
+    turned = replace(moved, yaw=25.0, pitch=-10.0, roll=15.0, jaw=0.8, smile=1.0)
+    boxes = [locate(somebody(seed), motion).box for seed in (1, 2) for motion in (moved, turned)]
+    np.testing.assert_array_equal(boxes, [boxes[0]] * 4)
+    at_rest = locate(somebody(1), Motion()).box
+    np.testing.assert_allclose(boxes[0][2:] - boxes[0][:2], 1.1 * (at_rest[2:] - at_rest[:2]))
+    assert (boxes[0] != at_rest).all()
+
+
 def test_the_points_scale_with_the_picture_and_lie_in_the_box():
     small, large = (locate(somebody(), Motion(yaw=12, roll=5), size) for size in (64, 512))
     np.testing.assert_allclose(large.landmarks, 8 * small.landmarks)
