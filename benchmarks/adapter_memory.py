@@ -8,6 +8,9 @@ python benchmarks/adapter_memory.py [--stage adapter] [--frames 14] [--dtype bf1
 
 import argparse
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
@@ -15,7 +18,6 @@ from diffusers.utils import logging
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import diffusers_hunyuan_portrait as hp
@@ -26,17 +28,29 @@ STAGES = {"portrait": PortraitTraining, "adapter": AdapterTraining, "consistency
 GB = 1e9
 
 
-class NormsInFloat32(TorchFunctionMode):
-    """Norms as autocast does them on CUDA; tensors without content are the CPU's here, whose autocast differs."""
+@contextlib.contextmanager
+def norms_in_float32() -> Iterator[None]:
+    """Norms as autocast does them on CUDA; tensors without content are the CPU's here, whose autocast differs.
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func in (functional.layer_norm, functional.group_norm) and torch.is_autocast_enabled("cpu"):
+    The functions themselves are exchanged: what checkpointing does anew, within the backward pass, sees no mode.
+    """
+
+    def in_float32(norm: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def normalise(*args: Any, **kwargs: Any) -> torch.Tensor:
+            if not torch.is_autocast_enabled("cpu"):
+                return norm(*args, **kwargs)
             with torch.autocast("cpu", enabled=False):
-                args = [value.float() if torch.is_tensor(value) else value for value in args]
-                kwargs = {key: value.float() if torch.is_tensor(value) else value for key, value in kwargs.items()}
-                return func(*args, **kwargs)
-        return func(*args, **kwargs)
+                wide = [value.float() if torch.is_tensor(value) else value for value in args]
+                named = {key: value.float() if torch.is_tensor(value) else value for key, value in kwargs.items()}
+                return norm(*wide, **named)
+
+        return normalise
+
+    with (
+        patch.object(functional, "layer_norm", in_float32(functional.layer_norm)),
+        patch.object(functional, "group_norm", in_float32(functional.group_norm)),
+    ):
+        yield
 
 
 def make_pipeline(dtype: torch.dtype) -> hp.HunyuanPortraitPipeline:
@@ -143,7 +157,7 @@ def work_out(options: argparse.Namespace) -> tuple[dict[str, int], int]:
         batch = make_batch(Sizes.of(pipe), options.batch, options.frames, options.cached_latents)
         tracker = MemTracker()
         tracker.track_external(stage, *stage.frozen, optimizer, *batch.values())
-        for mode in (tracker, counter, NormsInFloat32()):
+        for mode in (tracker, counter, norms_in_float32()):
             modes.enter_context(mode)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             loss = stage(batch)
