@@ -54,7 +54,7 @@ def run_variant(work: Work, name: str, num_pairs: int, lengths: Lengths) -> Figu
         make_variant(work.folder / "start", seed, changes).save_pretrained(start)
     if not train_portrait(work, folder, start, lengths.portrait // SHARE, lengths.portrait_long // SHARE, seed):
         return None
-    with work.timed(f"{folder.replace('/', '-')}-measuring"):
+    with work.timed(f"{folder}-measuring"):
         return measure(HunyuanPortraitPipeline.from_pretrained(work.folder / folder / "long" / "model"), num_pairs)
 
 

@@ -50,5 +50,5 @@ def _run_stage(work: Work, name: str, settings: dict[str, Any]) -> bool:
     if (Path(settings["output"]) / "model").exists():
         return True
     settings["run"] |= {"max_minutes": work.minutes_left}
-    with work.timed(name.replace("/", "-")), StageProgress() as progress:
+    with work.timed(name), StageProgress() as progress:
         return train(make_config(settings), progress).model is not None

@@ -41,10 +41,9 @@ class Work:
 
     def note(self, part: str, **facts: Any) -> None:
         """Adds facts of a part to the record; each part has a file, as several may be at work."""
-        file = self.folder / "record" / f"{part}.json"
+        file = self._file(part)
         file.parent.mkdir(exist_ok=True)
-        known = json.loads(file.read_text()) if file.exists() else {}
-        file.write_text(json.dumps(known | facts, indent=1) + "\n")
+        file.write_text(json.dumps(self._facts(part) | facts, indent=1) + "\n")
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -53,8 +52,16 @@ class Work:
         try:
             yield
         finally:
-            before = self.record.get(part, {}).get("minutes", 0.0)
+            before = self._facts(part).get("minutes", 0.0)
             self.note(part, minutes=round(before + (time.monotonic() - start) / 60, 2))
+
+    def _facts(self, part: str) -> dict[str, Any]:
+        """Of one part: the files of others may be half written, by the process that is at work on them."""
+        file = self._file(part)
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def _file(self, part: str) -> Path:
+        return self.folder / "record" / f"{part.replace('/', '-')}.json"
 
 
 def learn(
@@ -76,7 +83,7 @@ def learn(
     """
     optimizer = torch.optim.AdamW(networks.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    state_file, done = work.folder / "state" / f"{name}.pt", 0
+    state_file, done = _state_file(work, name), 0
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
         networks.load_state_dict(state["networks"])
@@ -112,7 +119,11 @@ def learn(
 
 def load_networks(work: Work, name: str) -> dict[str, torch.Tensor]:
     """The state of what `learn` has trained under this name."""
-    return torch.load(work.folder / "state" / f"{name}.pt", weights_only=True)["networks"]
+    return torch.load(_state_file(work, name), weights_only=True)["networks"]
+
+
+def _state_file(work: Work, name: str) -> Path:
+    return work.folder / "state" / f"{name}.pt"
 
 
 def _rate(step: int, steps: int) -> float:

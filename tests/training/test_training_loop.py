@@ -105,11 +105,13 @@ def test_a_finished_run_is_not_trained_again(config):
 
 
 def test_a_run_in_another_precision_can_follow(config, tmp_path):
-    losses_of(with_run(config, max_steps=2, mixed_precision="bf16"))
-    config = dataclasses.replace(config, output=str(tmp_path / "second"))
-    losses = losses_of(with_run(config, max_steps=1))
-    config = dataclasses.replace(config, output=str(tmp_path / "third"))
-    assert losses_of(with_run(config, max_steps=1)) == losses
+    def run(name, mixed_precision):
+        run_config = with_run(config, max_steps=2, mixed_precision=mixed_precision)
+        return losses_of(dataclasses.replace(run_config, output=str(tmp_path / name)))
+
+    before = run("before", "no")
+    assert run("between", "bf16") != before
+    assert run("after", "no") == before
 
 
 def test_accumulated_batches_and_worker_processes_give_the_same_steps(config, tmp_path):
