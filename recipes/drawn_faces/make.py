@@ -48,7 +48,7 @@ class Lengths:
     motion: int = 6500
     identity: int = 600
     image: int = 600
-    portrait: int = 4500
+    portrait: int = 4600
     portrait_long: int = 800
 
 

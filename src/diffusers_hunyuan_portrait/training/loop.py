@@ -179,6 +179,7 @@ class Trainer:
             ),
             betas=(settings.beta1, settings.beta2),
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.module, self.optimizer = accelerator.prepare(stage, optimizer)
         # Not prepared: accelerate would step it once for each process.
