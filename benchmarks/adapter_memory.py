@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from accelerate.utils import convert_to_fp32
 from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from diffusers.utils import logging
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -40,9 +41,8 @@ def norms_in_float32() -> Iterator[None]:
             if not torch.is_autocast_enabled("cpu"):
                 return norm(*args, **kwargs)
             with torch.autocast("cpu", enabled=False):
-                wide = [value.float() if torch.is_tensor(value) else value for value in args]
-                named = {key: value.float() if torch.is_tensor(value) else value for key, value in kwargs.items()}
-                return norm(*wide, **named)
+                args, kwargs = convert_to_fp32((args, kwargs))
+                return norm(*args, **kwargs)
 
         return normalise
 
