@@ -12,7 +12,12 @@ from diffusers_hunyuan_portrait.evaluation import training_generator
 from diffusers_hunyuan_portrait.training.examples import resized
 
 AUTOENCODER = 4  # key of the training generator
-FRAMES = 16  # a step
+FRAMES = 8  # a step
+# Frames of a clip that the decoder sees together, one step after the other. (With two, torch 2.13 on the CPU makes
+# gradients in bfloat16 that are not numbers.)
+RUN_LENGTHS = (1, 4)
+FEATURE_WEIGHT = 4  # how much more a pixel in an eye or at the mouth counts than one far from them
+NOISE = 0.05  # of each latent channel's deviation, so that small errors in a latent make small ones in the picture
 FEATURE_SIZE = 0.4  # of the distance between the eyes: how far about a point a feature reaches
 EYES = slice(0, 2)
 CHECKED_RUN = 4  # frames of each unseen clip
@@ -24,30 +29,18 @@ class AutoencoderLoss:
     Args:
         vae: being trained.
         clips: the drawn clips.
-        run_lengths: frames of a clip that the decoder sees together, one step after the other; the shorter, the
-            more clips in a step.
-        feature_weight: how much more a pixel in an eye or at the mouth counts than one far from them.
-        noise: of each latent channel's deviation, so that small errors in a latent make small ones in the picture.
     """
 
-    def __init__(
-        self,
-        vae: AutoencoderKLTemporalDecoder,
-        clips: Sequence[Clip],
-        run_lengths: Sequence[int],
-        feature_weight: float,
-        noise: float,
-    ):
-        self.vae, self.clips, self.run_lengths = vae, clips, run_lengths
-        self.feature_weight, self.noise = feature_weight, noise
+    def __init__(self, vae: AutoencoderKLTemporalDecoder, clips: Sequence[Clip]):
+        self.vae, self.clips = vae, clips
 
     def __call__(self, step: int) -> torch.Tensor:
-        run_length = self.run_lengths[step % len(self.run_lengths)]
-        rng = training_generator(AUTOENCODER, len(self.run_lengths), step)
+        run_length = RUN_LENGTHS[step % len(RUN_LENGTHS)]
+        rng = training_generator(AUTOENCODER, step)
         pixels, weights = self._draw_runs(run_length, rng)
         mean = self.vae.encode(pixels).latent_dist.mean.float()  # (runs · frames, c, h, w)
         noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(step))
-        noise *= self.noise * mean.detach().std((0, 2, 3), keepdim=True)
+        noise *= NOISE * mean.detach().std((0, 2, 3), keepdim=True)
         error = self.vae.decode(mean + noise, num_frames=run_length).sample.float() - pixels
         near = (weights * (error.abs() + 4 * error.square())).mean()
         edges = error.diff(dim=2).abs() * weights[:, :, 1:], error.diff(dim=3).abs() * weights[..., 1:]
@@ -63,7 +56,7 @@ class AutoencoderLoss:
             for frame in range(start, start + run_length):
                 frames.append(resized(clip.frames[frame], side))
                 points = clip.landmarks[frame] * (side / len(clip.frames[frame]))
-                weights.append(1 + self.feature_weight * _nearness(points, side))
+                weights.append(1 + FEATURE_WEIGHT * _nearness(points, side))
         pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
         weighing = torch.from_numpy(np.stack(weights)[:, None]).float()
         return pixels, weighing / weighing.mean()

@@ -18,7 +18,8 @@ from diffusers_hunyuan_portrait import (
 from diffusers_hunyuan_portrait.models import IDEncoder
 
 RESOLUTION = 64
-LATENT_CHANNELS = 16
+DOWNSCALE = 4  # pixels a side of what one latent describes
+LATENT_CHANNELS = 8
 TOKEN_WIDTH = 128  # of image and motion tokens
 NUM_IMAGE_TOKENS = 16
 NUM_MEMORIES = 4  # and motion tokens: the fewer, the more the expression counts beside them when all is new
@@ -90,7 +91,7 @@ def make_pipeline(
         return HunyuanPortraitPipeline(
             im_adapter=IMAdapter(**(IM_ADAPTER | dict(im_adapter or {}))),
             motion_extractor=MotionExtractor(**(MOTION_EXTRACTOR | dict(motion_extractor or {}))),
-            pose_guider=PoseGuider(64, block_out_channels=(8, 16, 16, 32)),
+            pose_guider=PoseGuider(64, block_out_channels=(8, 16, 32)),
             unet=make_unet(),
             vae=make_vae(),
             scheduler=EulerDiscreteScheduler(
@@ -111,9 +112,9 @@ def make_pipeline(
 
 def make_vae() -> AutoencoderKLTemporalDecoder:
     return AutoencoderKLTemporalDecoder(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        # diffusers normalises in 32 groups: last layers of 32 channels could not tell a picture's colours.
-        block_out_channels=(64, 32, 64, 64),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        # diffusers normalises in 32 groups: layers of 32 channels could not tell a picture's colours.
+        block_out_channels=(64, 64, 64),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         sample_size=RESOLUTION,
@@ -123,15 +124,16 @@ def make_vae() -> AutoencoderKLTemporalDecoder:
 
 def make_unet() -> HunyuanPortraitUNet:
     return HunyuanPortraitUNet(
-        sample_size=RESOLUTION // 8,
+        sample_size=RESOLUTION // DOWNSCALE,
         in_channels=2 * LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        down_block_types=("CrossAttnDownBlockSpatioTemporal",) * 2,
-        up_block_types=("CrossAttnUpBlockSpatioTemporal",) * 2,
-        block_out_channels=(64, 96),
+        # The finest level moves what it is given; where to, is told in those below.
+        down_block_types=("DownBlockSpatioTemporal", *("CrossAttnDownBlockSpatioTemporal",) * 2),
+        up_block_types=(*("CrossAttnUpBlockSpatioTemporal",) * 2, "UpBlockSpatioTemporal"),
+        block_out_channels=(64, 64, 96),
         addition_time_embed_dim=32,
         projection_class_embeddings_input_dim=96,
         layers_per_block=1,
         cross_attention_dim=TOKEN_WIDTH,
-        num_attention_heads=(2, 3),
+        num_attention_heads=(2, 2, 3),
     )
