@@ -4,7 +4,9 @@
 
 FOLDER is that of `make.py`, when its clips are stored. Every model starts from the same frozen parts and is
 trained for a sixth of the full run's steps. Figures come to `ablation.json` there, and at the end as a table; it
-goes on when run again.
+goes on when run again. With one thread each (OMP_NUM_THREADS=1), two side by side get further than one with two:
+
+    ablate.py --work FOLDER --models "full model" "without intensity" …
 """
 
 from pathlib import Path
@@ -59,13 +61,15 @@ def run_variant(work: Work, name: str, num_pairs: int, lengths: Lengths) -> Figu
 
 
 def main() -> None:
-    options = make_parser(__doc__).parse_args()
+    parser = make_parser(__doc__)
+    parser.add_argument("--models", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="all by default")
+    options = parser.parse_args()
     work = Work(options.work, options.minutes)
     report(
         work,
         "ablation.json",
         "model",
-        VARIANTS,
+        options.models,
         lambda name: run_variant(work, name, options.pairs, Lengths()),
     )
 

@@ -24,20 +24,22 @@ def collect(
     """The figures under each name, those found before read from a file; `None` where the stretch ends before all.
 
     Args:
-        file_name: in the work's folder.
+        file_name: in the work's folder; several processes may add to it, each under names of its own.
         find: gives the figures of one name, or `None` where time does not reach.
     """
-    file = work.folder / file_name
-    found = json.loads(file.read_text()) if file.exists() else {}
+    file, names = work.folder / file_name, list(names)
+
+    def found() -> dict[str, Any]:
+        return json.loads(file.read_text()) if file.exists() else {}
+
     for name in names:
-        if name in found:
-            continue
-        figures = find(name) if work.minutes_left else None
-        if figures is None:
-            return None
-        found[name] = figures.to_dict()
-        file.write_text(json.dumps(found, indent=1) + "\n")
-    return {name: Figures.from_dict(values) for name, values in found.items()}
+        if name not in found():
+            figures = find(name) if work.minutes_left else None
+            if figures is None:
+                return None
+            file.write_text(json.dumps(found() | {name: figures.to_dict()}, indent=1) + "\n")
+    figures_by_name = found()
+    return {name: Figures.from_dict(figures_by_name[name]) for name in names}
 
 
 def make_parser(documentation: str, num_pairs: int = 50) -> argparse.ArgumentParser:
