@@ -3,7 +3,7 @@
     python recipes/drawn_faces/ablate.py --work FOLDER --minutes 30
 
 FOLDER is that of `make.py`, when its clips are stored. Every model starts from the same frozen parts and is
-trained for a sixth of the full run's steps. Figures come to `ablation.json` there, and at the end as a table; it
+trained for a sixth of the full run's steps. Figures come to `figures/ablation` there, at the end as a table; it
 goes on when run again. With one thread each (OMP_NUM_THREADS=1), two side by side get further than one with two:
 
     ablate.py --work FOLDER --models "full model" "without intensity" …
@@ -67,7 +67,7 @@ def main() -> None:
     work = Work(options.work, options.minutes)
     report(
         work,
-        "ablation.json",
+        "ablation",
         "model",
         options.models,
         lambda name: run_variant(work, name, options.pairs, Lengths()),

@@ -19,27 +19,25 @@ STEPS = 10  # of denoising, a compromise between time and what users get
 
 
 def collect(
-    work: Work, file_name: str, names: Iterable[str], find: Callable[[str], Figures | None]
+    work: Work, comparison: str, names: Iterable[str], find: Callable[[str], Figures | None]
 ) -> dict[str, Figures] | None:
-    """The figures under each name, those found before read from a file; `None` where the stretch ends before all.
+    """The figures under each name, those found before read from files; `None` where the stretch ends before all.
 
     Args:
-        file_name: in the work's folder; several processes may add to it, each under names of its own.
+        comparison: its folder in the work's, with a file for each name, as several processes may add some.
         find: gives the figures of one name, or `None` where time does not reach.
     """
-    file, names = work.folder / file_name, list(names)
-
-    def found() -> dict[str, Any]:
-        return json.loads(file.read_text()) if file.exists() else {}
-
+    folder, found = work.folder / "figures" / comparison, {}
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        if name not in found():
+        file = folder / f"{name}.json"
+        if not file.exists():
             figures = find(name) if work.minutes_left else None
             if figures is None:
                 return None
-            file.write_text(json.dumps(found() | {name: figures.to_dict()}, indent=1) + "\n")
-    figures_by_name = found()
-    return {name: Figures.from_dict(figures_by_name[name]) for name in names}
+            file.write_text(json.dumps(figures.to_dict(), indent=1) + "\n")
+        found[name] = Figures.from_dict(json.loads(file.read_text()))
+    return found
 
 
 def make_parser(documentation: str, num_pairs: int = 50) -> argparse.ArgumentParser:
@@ -52,10 +50,10 @@ def make_parser(documentation: str, num_pairs: int = 50) -> argparse.ArgumentPar
 
 
 def report(
-    work: Work, file_name: str, what: str, names: Iterable[str], find: Callable[[str], Figures | None]
+    work: Work, comparison: str, what: str, names: Iterable[str], find: Callable[[str], Figures | None]
 ) -> dict[str, Figures] | None:
     """Collects, and prints the table of `what`, or that the stretch is over; gives what `collect` does."""
-    found = collect(work, file_name, names, find)
+    found = collect(work, comparison, names, find)
     if found is None:
         print("The stretch is over; run the same command again to go on.")
     else:

@@ -75,7 +75,7 @@ def measure_row(work: Work, name: str, num_pairs: int) -> Figures | None:
 def main() -> None:
     options = make_parser(__doc__).parse_args()
     work = Work(options.work, options.minutes)
-    report(work, "student.json", "sampling", ROWS, lambda name: measure_row(work, name, options.pairs))
+    report(work, "student", "sampling", ROWS, lambda name: measure_row(work, name, options.pairs))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> None:
                 motion_guidance_scale=motion,
             )
 
-    found = report(work, "guidance.json", "appearance, motion", POINTS, measure_point)
+    found = report(work, "guidance", "appearance, motion", POINTS, measure_point)
     if found is not None:
         plot(found, options.plot)
 

@@ -30,9 +30,10 @@ def recipe():
     sys.path.insert(0, str(RECIPE))
     import ablate
     import card
+    import comparing
     import make
 
-    yield SimpleNamespace(make=make, ablate=ablate, card=card)
+    yield SimpleNamespace(make=make, ablate=ablate, card=card, comparing=comparing)
     sys.path.remove(str(RECIPE))
 
 
@@ -145,3 +146,22 @@ def _part(pipe, name):
     for step in name.split("."):
         found = getattr(found, step)
     return found
+
+
+def test_a_comparison_goes_on_from_what_was_found_before(recipe, tmp_path):
+    videos = {
+        kind: VideoFigures(20, np.full(13, error), error, 0.05) for kind, error in ((TRUTH, 0.1), (REPEATED, 0.5))
+    }
+    figures, asked = summarise([videos]), []
+
+    def find(name):
+        asked.append(name)
+        return figures
+
+    collect, work = recipe.comparing.collect, recipe.make.Work
+    assert collect(work(tmp_path, 0), "models", ["full model, seed 1", "other"], find) is None
+    assert list(collect(work(tmp_path, 10), "models", ["other"], find)) == ["other"]
+    found = collect(work(tmp_path, 10), "models", ["full model, seed 1", "other"], find)
+    assert asked == ["other", "full model, seed 1"]
+    assert list(found) == ["full model, seed 1", "other"]
+    assert all(one.to_dict() == figures.to_dict() for one in found.values())
