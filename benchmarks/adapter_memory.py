@@ -106,6 +106,7 @@ def make_batch(sizes: Sizes, examples: int, frames: int, cached: bool) -> dict[s
         "expression_level": torch.zeros(examples, dtype=torch.long),
         "token_scale": torch.ones(examples, frames),
         "face_mask": torch.zeros(examples, frames, 1, *latent[1:]),
+        "feature_mask": torch.zeros(examples, frames, 1, *latent[1:]),
         "noise": torch.zeros(examples, frames, *latent),
         "noise_level": torch.zeros(examples),
         "drop": torch.ones(examples),

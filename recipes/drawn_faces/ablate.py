@@ -2,18 +2,18 @@
 
     python recipes/drawn_faces/ablate.py --work FOLDER --minutes 30
 
-FOLDER is that of `make.py`, when its clips are stored. Every model starts from the same frozen parts and is
-trained for a sixth of the full run's steps. Figures come to `figures/ablation` there, at the end as a table; it
-goes on when run again. With one thread each (OMP_NUM_THREADS=1), two side by side get further than one with two:
+FOLDER is that of `make.py`, or a new one: the frozen parts are then the shipped model's. Every model starts from
+the same ones and is trained for a sixth of the full run's steps. Figures come to `figures/ablation` there, at the
+end as a table; it goes on when run again. When the clips are stored, two side by side, with a thread each
+(OMP_NUM_THREADS=1), get further than one with two:
 
     ablate.py --work FOLDER --models "full model" "without intensity" …
 """
 
-from pathlib import Path
 from typing import Any
 
-from comparing import make_parser, measure, report
-from components import make_pipeline
+from comparing import make_parser, measure, report, store_clips
+from components import make_variant
 from make import Lengths
 from portrait import train_portrait
 from stretches import Work
@@ -36,19 +36,10 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-def make_variant(frozen: Path, seed: int, changes: dict[str, Any]) -> HunyuanPortraitPipeline:
-    """A model to train: the frozen parts as they are, all else new."""
-    trained = HunyuanPortraitPipeline.from_pretrained(frozen)
-    pipe = make_pipeline(seed, **{name: change for name, change in changes.items() if name != "id_encoder"})
-    pipe.register_modules(vae=trained.vae, id_encoder=changes.get("id_encoder", trained.id_encoder))
-    pipe.im_adapter.backbone = trained.im_adapter.backbone
-    for name in ("expression_encoder", "head_pose_encoder"):
-        setattr(pipe.motion_extractor, name, getattr(trained.motion_extractor, name))
-    return pipe
-
-
 def run_variant(work: Work, name: str, num_pairs: int, lengths: Lengths) -> Figures | None:
     """Trains and measures one; `None` where the stretch is over before."""
+    if not store_clips(work):
+        return None
     seed, changes = VARIANTS[name]
     folder = f"ablation/{name.replace(' ', '-').replace(',', '')}"
     start = work.folder / folder / "start"

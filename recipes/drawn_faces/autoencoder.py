@@ -9,7 +9,7 @@ from diffusers import AutoencoderKLTemporalDecoder
 
 from diffusers_hunyuan_portrait.dataset import Clip
 from diffusers_hunyuan_portrait.evaluation import training_generator
-from diffusers_hunyuan_portrait.training.examples import resized
+from diffusers_hunyuan_portrait.training.examples import feature_masks, resized
 
 AUTOENCODER = 4  # key of the training generator
 FRAMES = 8  # a step
@@ -18,8 +18,6 @@ FRAMES = 8  # a step
 RUN_LENGTHS = (1, 4)
 FEATURE_WEIGHT = 4  # how much more a pixel in an eye or at the mouth counts than one far from them
 NOISE = 0.05  # of each latent channel's deviation, so that small errors in a latent make small ones in the picture
-FEATURE_SIZE = 0.4  # of the distance between the eyes: how far about a point a feature reaches
-EYES = slice(0, 2)
 CHECKED_RUN = 4  # frames of each unseen clip
 
 
@@ -55,20 +53,11 @@ class AutoencoderLoss:
             start = rng.integers(len(clip) - run_length + 1)
             for frame in range(start, start + run_length):
                 frames.append(resized(clip.frames[frame], side))
-                points = clip.landmarks[frame] * (side / len(clip.frames[frame]))
-                weights.append(1 + FEATURE_WEIGHT * _nearness(points, side))
+            points = clip.landmarks[start : start + run_length] * (side / clip.frames.shape[1])
+            weights.append(1 + FEATURE_WEIGHT * feature_masks(points, side))
         pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        weighing = torch.from_numpy(np.stack(weights)[:, None]).float()
+        weighing = torch.from_numpy(np.concatenate(weights)).float()
         return pixels, weighing / weighing.mean()
-
-
-def _nearness(points: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) from 0 far from the face's features to 1 in eyes and at the mouth."""
-    places = np.concatenate([points, points[3:].mean(axis=0, keepdims=True)])  # (x, y), the mouth's middle too
-    reach = FEATURE_SIZE * np.linalg.norm(np.diff(points[EYES], axis=0))
-    y, x = np.mgrid[:side, :side] + 0.5
-    squared = (x[..., None] - places[:, 0]) ** 2 + (y[..., None] - places[:, 1]) ** 2
-    return np.exp(-squared / (2 * reach**2)).max(axis=-1)
 
 
 @torch.no_grad()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from components import make_variant
+from make import Lengths, draw_clips, store_conditions
 from stretches import Work
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
@@ -13,9 +15,21 @@ from diffusers_hunyuan_portrait.cli.display import StageProgress
 from diffusers_hunyuan_portrait.evaluation import Figures, MotionReader, evaluate, make_pairs
 from diffusers_hunyuan_portrait.evaluation.figures import RESULT
 from diffusers_hunyuan_portrait.evaluation.run import WITHOUT_PADDING
+from diffusers_hunyuan_portrait.loading import DRAWN_FACES
 
 READER = Path(__file__).parent / "reader.safetensors"
 STEPS = 10  # of denoising, a compromise between time and what users get
+
+
+def store_clips(work: Work) -> bool:
+    """Draws and stores the clips, where `make.py` has not; gives whether it is done.
+
+    Where there is nothing of `make.py`, the frozen parts that see them are the shipped model's.
+    """
+    start = work.folder / "start"
+    if not start.exists():
+        make_variant(DRAWN_FACES).save_pretrained(start)
+    return draw_clips(work, Lengths()) and store_conditions(work, Lengths())
 
 
 def collect(

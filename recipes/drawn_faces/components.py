@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def make_pipeline(
                 beta_schedule="scaled_linear",
                 prediction_type="v_prediction",
                 sigma_max=80.0,
-                sigma_min=0.02,
+                sigma_min=4.0,  # finer noise than this it makes, rather than takes away, from frame to frame
                 timestep_spacing="leading",
                 timestep_type="continuous",
                 use_karras_sigmas=True,
@@ -108,6 +109,27 @@ def make_pipeline(
             id_encoder=IDEncoder(depths=(1, 1, 1, 1), width=16, groups=8, id_dim=ID_DIM),
             resolution=RESOLUTION,
         )
+
+
+def make_variant(
+    frozen: str | Path, seed: int = 0, changes: Mapping[str, Any] | None = None
+) -> HunyuanPortraitPipeline:
+    """A model to train: the frozen parts of another as they are, all else new.
+
+    Args:
+        frozen: folder of the other, finished or not.
+        seed: of what is new.
+        changes: settings that differ from the model's, as `make_pipeline` takes them; "id_encoder" may be `None`.
+    """
+    trained = HunyuanPortraitPipeline.from_pretrained(frozen)
+    settings = dict(changes or {})
+    id_encoder = settings.pop("id_encoder", trained.id_encoder)
+    pipe = make_pipeline(seed, **settings)
+    pipe.register_modules(vae=trained.vae, id_encoder=id_encoder)
+    pipe.im_adapter.backbone = trained.im_adapter.backbone
+    for name in ("expression_encoder", "head_pose_encoder"):
+        setattr(pipe.motion_extractor, name, getattr(trained.motion_extractor, name))
+    return pipe
 
 
 def make_vae() -> AutoencoderKLTemporalDecoder:

@@ -2,19 +2,21 @@
 
     python recipes/drawn_faces/student.py --work FOLDER --minutes 30
 
-FOLDER is that of `make.py`, when the model is made. It goes on when run again.
+FOLDER is that of `make.py`, or a new one; the model is the shipped one. It goes on when run again.
 """
 
 from pathlib import Path
 
-from comparing import make_parser, measure, report
+import torch
+from comparing import make_parser, measure, report, store_clips
 from diffusers import EulerDiscreteScheduler
 from portrait import CLIPS, HELD_OUT
 from stretches import Work
 
-from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
+from diffusers_hunyuan_portrait import load_pipeline
 from diffusers_hunyuan_portrait.cli.display import StageProgress
 from diffusers_hunyuan_portrait.evaluation import Figures
+from diffusers_hunyuan_portrait.loading import DRAWN_FACES
 from diffusers_hunyuan_portrait.training import make_config, train
 
 FEW, MANY = 4, 25  # steps
@@ -30,11 +32,13 @@ ROWS = {
 
 def train_student(work: Work, steps: int) -> Path | None:
     """The folder of the student's LoRA and scheduler, or `None` where the stretch is over before."""
+    if not store_clips(work):
+        return None
     output = work.folder / "student"
     if not (output / "model").exists():
         settings = {
             "stage": "consistency",
-            "model": str(work.folder / "portrait" / "long" / "model"),
+            "model": str(DRAWN_FACES),
             "data": str(work.folder / CLIPS),
             "output": str(output),
             "examples": {"cached_latents": True, "cached_motion": True},
@@ -61,7 +65,7 @@ def train_student(work: Work, steps: int) -> Path | None:
 
 def measure_row(work: Work, name: str, num_pairs: int) -> Figures | None:
     with_student, settings = ROWS[name]
-    pipe = HunyuanPortraitPipeline.from_pretrained(work.folder / "portrait" / "long" / "model")
+    pipe = load_pipeline("drawn-faces", "cpu", torch.float32)
     if with_student:
         student = train_student(work, TRAINING_STEPS)
         if student is None:

@@ -2,19 +2,20 @@
 
     python recipes/drawn_faces/sweep_guidance.py --work FOLDER --minutes 30 --plot guidance.png
 
-FOLDER is that of `make.py`, when the model is made. It goes on when run again.
+FOLDER keeps the figures; the model is the shipped one. It goes on when run again.
 """
 
 from pathlib import Path
 
 import matplotlib
+import torch
 
 matplotlib.use("Agg")
 from comparing import make_parser, measure, report
 from matplotlib import pyplot
 from stretches import Work
 
-from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
+from diffusers_hunyuan_portrait import load_pipeline
 from diffusers_hunyuan_portrait.evaluation import Figures
 from diffusers_hunyuan_portrait.evaluation.figures import RESULT
 
@@ -49,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
 
     work = Work(options.work, options.minutes)
-    pipe = HunyuanPortraitPipeline.from_pretrained(work.folder / "portrait" / "long" / "model")
+    pipe = load_pipeline("drawn-faces", "cpu", torch.float32)
 
     def measure_point(name: str) -> Figures:
         appearance, motion = POINTS[name]

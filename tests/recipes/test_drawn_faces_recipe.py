@@ -31,9 +31,10 @@ def recipe():
     import ablate
     import card
     import comparing
+    import components
     import make
 
-    yield SimpleNamespace(make=make, ablate=ablate, card=card, comparing=comparing)
+    yield SimpleNamespace(make=make, ablate=ablate, card=card, comparing=comparing, components=components)
     sys.path.remove(str(RECIPE))
 
 
@@ -120,7 +121,7 @@ def test_frozen_parts_come_out_as_they_were_pretrained(made):
     ],
 )
 def test_a_variant_lacks_what_its_name_says_and_has_the_frozen_parts(recipe, made, name, part, is_there):
-    pipe = recipe.ablate.make_variant(made / "start", *recipe.ablate.VARIANTS[name])
+    pipe = recipe.components.make_variant(made / "start", *recipe.ablate.VARIANTS[name])
     found = _part(pipe, part)
     assert (found is not None and len(found) > 0 if part != "id_encoder" else found is not None) == is_there
     trained = hp.HunyuanPortraitPipeline.from_pretrained(made / "start")

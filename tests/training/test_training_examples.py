@@ -9,7 +9,7 @@ from training_parts import FACE_BOX, SIDE, make_clip, make_pipeline
 from diffusers_hunyuan_portrait.dataset import add_expression, add_latents, face_crops, pose_crops
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.training import ExampleOptions, ObjectiveOptions, PortraitTraining, Sizes
-from diffusers_hunyuan_portrait.training.examples import box_masks, jitter_colors, make_example
+from diffusers_hunyuan_portrait.training.examples import box_masks, feature_masks, jitter_colors, make_example
 
 PIPE = make_pipeline()
 SIZES = Sizes.of(PIPE)
@@ -139,6 +139,17 @@ def test_a_mask_says_how_much_of_each_pixel_is_in_the_box():
     expected = np.array([[0, 0, 0], [0.5, 1, 0], [0.125, 0.25, 0]])
     assert np.allclose(mask[0, 0], expected)
     assert (mask[1] == 1).all()
+
+
+def test_features_are_where_the_points_are_and_fade_with_the_distance_of_the_eyes():
+    points = np.array([[4.5, 4.5], [14.5, 4.5], [9.5, 9.5], [6.5, 14.5], [12.5, 14.5]])  # eyes 10 pixels apart
+    mask = feature_masks(np.stack([points, points / 2]), 20)
+    assert mask.shape == (2, 1, 20, 20)
+    for x, y in [*points, (9.5, 14.5)]:  # the mouth's middle too
+        assert mask[0, 0, int(y), int(x)] == pytest.approx(1)
+    assert mask[0, 0, 4, 0] == pytest.approx(np.exp(-0.5), abs=1e-6)  # 4 pixels from an eye
+    assert mask[0, 0, 0, 19] < 0.6
+    assert mask[1].sum() == pytest.approx(mask[0].sum() / 4, rel=0.15)
 
 
 def test_the_mask_lies_on_the_latents():

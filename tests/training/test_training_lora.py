@@ -148,6 +148,7 @@ def test_distilling_lowers_the_error_of_four_steps():
         batch |= {
             "noise_level": torch.randn(EXAMPLES, generator=generator),
             "face_mask": torch.ones(EXAMPLES, 1, 1, 4, 4),
+            "feature_mask": torch.zeros(EXAMPLES, 1, 1, 4, 4),
         }
         stage(batch).backward()
         optimizer.step()

@@ -5,12 +5,14 @@ import torch
 from synthetic import normal
 
 from diffusers_hunyuan_portrait.training.objective import (
+    ObjectiveOptions,
     add_noise,
     denoise,
     scale_input,
     sigmas_at,
     time_of,
     v_target,
+    weigh,
     weighted_loss,
 )
 
@@ -48,17 +50,21 @@ def test_noise_levels_are_log_normal():
     assert sigmas.log().std().item() == pytest.approx(1.6, abs=5 * 1.6 / 40_000**0.5)
 
 
-def test_a_weight_of_one_gives_the_plain_mean():
-    mask = normal("mask", (3, 2, 1, 5, 5)).sigmoid()
+def test_weights_of_one_give_the_plain_mean():
+    face, feature = (normal(name, (3, 2, 1, 5, 5)).sigmoid() for name in ("mask", "feature"))
     plain = torch.nn.functional.mse_loss(LATENTS, NOISE)
-    assert weighted_loss(LATENTS, NOISE, mask, 1.0).item() == pytest.approx(plain.item(), rel=1e-5)
+    weights = weigh(face, feature, ObjectiveOptions())
+    assert weighted_loss(LATENTS, NOISE, weights).item() == pytest.approx(plain.item(), rel=1e-5)
 
 
-def test_the_face_counts_as_often_as_its_weight_says():
-    mask = torch.zeros(1, 1, 1, 1, 4)
-    mask[..., 0] = 1
+def test_face_and_features_count_as_often_as_their_weights_say():
+    face, feature = torch.zeros(1, 1, 1, 1, 4), torch.zeros(1, 1, 1, 1, 4)
+    face[..., :2] = 1
+    feature[..., 0] = 1
+    weights = weigh(face, feature, ObjectiveOptions(face_weight=3, feature_weight=5))
+    assert weights.flatten().tolist() == [15, 3, 1, 1]
     prediction = torch.zeros(1, 1, 2, 1, 4)
     prediction[..., 0], prediction[..., 1] = 1, 2
-    # Errors 1 on the face, and 4, 0, 0 beside it.
-    loss = weighted_loss(prediction, torch.zeros_like(prediction), mask, 3.0)
-    assert loss.item() == pytest.approx((3 * 1 + 4) / (3 + 3))
+    # Errors 1 in an eye, 4 elsewhere on the face, and none beside it.
+    loss = weighted_loss(prediction, torch.zeros_like(prediction), weights)
+    assert loss.item() == pytest.approx((15 * 1 + 3 * 4) / (15 + 3 + 1 + 1))

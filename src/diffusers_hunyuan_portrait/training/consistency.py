@@ -19,7 +19,7 @@ from diffusers import EulerDiscreteScheduler
 from ..sampling import branch_weights
 from .adapter import AdapterTraining
 from .config import ConsistencyOptions
-from .objective import ObjectiveOptions, add_noise, jump, per_example, v_of, weighted_loss
+from .objective import ObjectiveOptions, add_noise, jump, per_example, v_of, weigh, weighted_loss
 
 if TYPE_CHECKING:
     from ..pipeline import HunyuanPortraitPipeline
@@ -92,7 +92,7 @@ class ConsistencyTraining(AdapterTraining):
             share = per_example(ends / sigmas, noisy)
             target = v_of(noisy, (at_end - share * noisy) / (1 - share), sigmas)
         prediction = self.predict(noisy, sigmas, *conditions)
-        return weighted_loss(prediction, target, batch["face_mask"], self.objective.face_weight)
+        return weighted_loss(prediction, target, weigh(batch["face_mask"], batch["feature_mask"], self.objective))
 
     def _ask_teacher(
         self,

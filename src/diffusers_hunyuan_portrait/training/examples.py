@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PORTRAIT_SIZE = 512  # the portrait that DINO's and ArcFace's pictures are made from, whatever size is generated
 # Luma, and two axes of colour that hue turns and saturation stretches.
+FEATURE_REACH = 0.4  # distances between the eyes: how far about a point an eye or the mouth counts
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
@@ -94,6 +95,7 @@ def make_example(
         - `head_level`, `expression_level` () of the chunk that the run is from;
         - `token_scale` (F,): 1, or in the padding what the motion has faded to;
         - `face_mask` (F, 1, h, w): which share of each latent pixel is in the face's box;
+        - `feature_mask` (F, 1, h, w): from 0 far from eyes and mouth to 1 in them;
         - `noise` (F, c, h, w) and `noise_level` (), standard-normal, and `drop` (), uniform in [0, 1).
 
     Raises:
@@ -141,6 +143,7 @@ def make_example(
         "expression_level": torch.tensor(expression_level),
         "token_scale": torch.from_numpy(token_scale).float(),
         "face_mask": torch.from_numpy(box_masks(clip.face_boxes[frames] * scale, sizes.latent)).float(),
+        "feature_mask": torch.from_numpy(feature_masks(clip.landmarks[frames] * scale, sizes.latent)).float(),
     }
 
 
@@ -168,6 +171,18 @@ def box_masks(boxes: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
     x1, y1, x2, y2 = boxes.T
     return (covered(y1, y2)[:, :, None] * covered(x1, x2)[:, None, :])[:, None]
+
+
+def feature_masks(points: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """How near each pixel is to an eye, the nose or the mouth: points (F, 5, 2) in pixels to (F, 1, side, side).
+
+    1 in them, falling to 0 over `FEATURE_REACH` distances between the eyes, as a normal density does.
+    """
+    places = np.concatenate([points, points[:, 3:].mean(axis=1, keepdims=True)], axis=1)  # the mouth's middle too
+    reach = FEATURE_REACH * np.linalg.norm(points[:, 1] - points[:, 0], axis=1).clip(1e-6)  # (frames,)
+    y, x = np.mgrid[:side, :side] + 0.5
+    squared = (x - places[..., 0, None, None]) ** 2 + (y - places[..., 1, None, None]) ** 2
+    return np.exp(-squared / (2 * reach[:, None, None, None] ** 2)).max(axis=1, keepdims=True)
 
 
 def _cached(clip: Clip, name: str) -> NDArray:

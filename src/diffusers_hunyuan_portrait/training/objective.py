@@ -20,6 +20,7 @@ class ObjectiveOptions:
     log_sigma_mean: float = option(0.7, "mean of ln σ; Stable Video Diffusion's", low=-10, high=10)
     log_sigma_std: float = option(1.6, "standard deviation of ln σ; Stable Video Diffusion's", low=0, high=10)
     face_weight: float = option(1.0, "how much more a place on the face counts than one beside it", low=0)
+    feature_weight: float = option(1.0, "how much more again a place in an eye or at the mouth counts", low=0)
     drop_all: float = option(0.1, "probability that an example has no condition at all", low=0, high=1)
     drop_motion: float = option(0.1, "probability that an example lacks the motion alone", low=0, high=1)
 
@@ -73,18 +74,25 @@ def jump(noisy: torch.Tensor, v: torch.Tensor, sigmas: torch.Tensor, lower: torc
     return found + per_example(lower / sigmas, noisy) * (noisy - found)
 
 
-def weighted_loss(
-    prediction: torch.Tensor, target: torch.Tensor, face_mask: torch.Tensor, face_weight: float
-) -> torch.Tensor:
-    """The mean squared error, in which places on the face count `face_weight` times; one number, float32.
+def weigh(face_mask: torch.Tensor, feature_mask: torch.Tensor, objective: ObjectiveOptions) -> torch.Tensor:
+    """How much each place counts, (B, F, 1, h, w): 1 far from the face.
+
+    Args:
+        face_mask: (B, F, 1, h, w) from 0 beside the face to 1 on it.
+        feature_mask: the same of eyes and mouth.
+        objective: of which `face_weight` and `feature_weight` are taken.
+    """
+    return (1 + (objective.face_weight - 1) * face_mask) * (1 + (objective.feature_weight - 1) * feature_mask)
+
+
+def weighted_loss(prediction: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The mean squared error, in which places count as `weights` says; one number, float32.
 
     Every example counts the same, however much of it is face.
 
     Args:
         prediction, target: (B, F, c, h, w).
-        face_mask: (B, F, 1, h, w) from 0 beside the face to 1 on it.
-        face_weight: 1 makes it the plain mean.
+        weights: (B, F, 1, h, w).
     """
     error = (prediction.float() - target.float()).square().mean(2, keepdim=True)  # (batch, frames, 1, h, w)
-    weights = 1 + (face_weight - 1) * face_mask
     return ((weights * error).sum((1, 2, 3, 4)) / weights.sum((1, 2, 3, 4))).mean()

@@ -19,6 +19,7 @@ from .objective import (
     sigmas_at,
     time_of,
     v_target,
+    weigh,
     weighted_loss,
 )
 
@@ -88,7 +89,7 @@ class Stage(nn.Module):
         noisy = add_noise(latents, batch["noise"], sigmas)
         prediction = self.predict(noisy, sigmas, portrait_latents, image_tokens, motion_tokens)
         target = v_target(latents, batch["noise"], sigmas)
-        return weighted_loss(prediction, target, batch["face_mask"], self.objective.face_weight)
+        return weighted_loss(prediction, target, weigh(batch["face_mask"], batch["feature_mask"], self.objective))
 
     def predict(
         self,
