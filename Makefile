@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENV := $(VENV)/.complete
 DEMO := demo-output
-DEMO_MODEL := --model tiny --steps 4
+DEMO_MODEL := --model drawn-faces --steps 10 --appearance-guidance-scale 1 --motion-guidance-scale 1
 # The full-size set is 8 GB in float32, read and written once each, beside an environment of 2 GB for the wheel.
 FULL_DISK_GB := 20
 export PYTHONUNBUFFERED := 1

@@ -57,7 +57,6 @@ def test_weights_licences_and_types_are_inside(wheel):
     assert not [name for name in names if name.startswith(("tests", "examples"))]
 
 
-@pytest.mark.skipif(not DRAWN_FACES.is_dir(), reason="its weights are not in this tree")
 def test_the_small_model_is_inside_and_small(wheel):
     """At most 25 MB of weights, 12 MB a file, with its card; the code for the Hub is written where it is saved."""
     stored = {file.filename: file.file_size for file in zipfile.ZipFile(wheel).infolist()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from comparing import SAMPLING
 from huggingface_hub import ModelCardData
 from make import PRETRAINED
 from stretches import Work
@@ -32,14 +33,21 @@ photographs it knows nothing.
 ## How to use it
 
 ```sh
-hunyuan-portrait animate portrait.png driving.mp4 -o animated.mp4 --model drawn-faces
+hunyuan-portrait animate portrait.png driving.mp4 -o animated.mp4 --model drawn-faces \\
+    --steps {steps} --appearance-guidance-scale {appearance:g} --motion-guidance-scale {motion:g}
 ```
 
 ```python
 import diffusers_hunyuan_portrait as hp
 
 pipe = hp.load_pipeline("drawn-faces")
-frames = pipe(image="portrait.png", driving_video="driving.mp4").frames[0]
+frames = pipe(
+    image="portrait.png",
+    driving_video="driving.mp4",
+    num_inference_steps={steps},
+    appearance_guidance_scale={appearance},
+    motion_guidance_scale={motion},
+).frames[0]
 ```
 
 ## How it was made
@@ -55,8 +63,9 @@ side by side:
 ## Figures
 
 Of {num_pairs} pairs of a person and a motion of {num_frames} frames that it was not trained on, against the drawn
-truth. Motion is the error of what a reader network sees, above the reader's own error on the truth, as a share of
-that of the portrait repeated; the reader was trained apart from the model. Identity is the error of the person's
+truth, by {steps} steps with guidance scales of {appearance:g} and {motion:g}{how}.
+Motion is the error of what a reader network sees, above the reader's own error on the truth, as a share of that of
+the portrait repeated; the reader was trained apart from the model. Identity is the error of the person's
 parameters, and change the mean difference of neighbouring frames, both relative to the truth's.
 
 {figures}
@@ -69,8 +78,8 @@ looks at pictures of {reader_size} pixels; smaller ones are enlarged for it.
 """
 
 
-def write_card(folder: Path, record: dict[str, Any], figures: Figures) -> None:
-    """Writes `README.md` into the model's folder."""
+def write_card(folder: Path, record: dict[str, Any], figures: Figures, with_padding: bool = True) -> None:
+    """Writes `README.md` into the model's folder; `with_padding`: whether the figures are of clips with it."""
     data = ModelCardData(
         library_name="diffusers",
         license="apache-2.0",
@@ -81,6 +90,7 @@ def write_card(folder: Path, record: dict[str, Any], figures: Figures) -> None:
     rows = "\n".join(f"| {part} | {value:.1f} |" for part, value in minutes.items())
     longest = max(sum(minutes[part] for part in parts) for parts in PRETRAINED)
     failures = check_bars(figures)
+    steps, appearance, motion = SAMPLING.values()
     text = CARD.format(
         resolution=json.loads((folder / "model_index.json").read_text())["resolution"],
         megabytes=sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6,
@@ -88,6 +98,10 @@ def write_card(folder: Path, record: dict[str, Any], figures: Figures) -> None:
         minutes=sum(minutes[part] for part in ALONE) + longest,
         costs=f"| part | minutes |\n| --- | ---: |\n{rows}",
         num_pairs=figures.num_pairs,
+        steps=steps,
+        appearance=appearance,
+        motion=motion,
+        how="" if with_padding else ", each clip in one window without padding",
         num_frames=NUM_FRAMES,
         figures=figures.to_markdown(),
         bars="What it was meant to reach and does not:\n\n" + "\n".join(f"- {failure}" for failure in failures)
@@ -103,9 +117,10 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the model's folder")
     parser.add_argument("--work", type=Path, required=True, help="the folder of make.py")
     parser.add_argument("--figures", type=Path, required=True, help="what evaluate.py --json wrote")
+    parser.add_argument("--without-padding", action="store_true", help="as evaluate.py was told")
     options = parser.parse_args()
     figures = Figures.from_dict(json.loads(options.figures.read_text()))
-    write_card(options.model, Work(options.work, 0).record, figures)
+    write_card(options.model, Work(options.work, 0).record, figures, not options.without_padding)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from comparing import READER
+from comparing import READER, SAMPLING
 
 from diffusers_hunyuan_portrait import load_pipeline
 from diffusers_hunyuan_portrait.cli.display import StageProgress
@@ -22,9 +22,10 @@ def main() -> None:
     parser.add_argument("model", help="as `hunyuan-portrait animate --model` takes it")
     parser.add_argument("--pairs", type=int, default=50, help="how many (50)")
     parser.add_argument("--set", choices=SETS, default="test", help="which; choose settings by validation (test)")
-    parser.add_argument("--steps", type=int, default=25, help="denoising steps (25)")
-    parser.add_argument("--appearance-guidance", type=float, default=2.0, help="guidance scale (2.0)")
-    parser.add_argument("--motion-guidance", type=float, default=2.0, help="guidance scale (2.0)")
+    steps, *scales = SAMPLING.values()
+    parser.add_argument("--steps", type=int, default=steps, help=f"denoising steps ({steps})")
+    for name, scale in zip(("appearance", "motion"), scales, strict=True):
+        parser.add_argument(f"--{name}-guidance", type=float, default=scale, help=f"guidance scale ({scale})")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     parser.add_argument("--without-padding", action="store_true", help="a third of the work, for comparisons")
     parser.add_argument("--without-control", action="store_true", help="half of the work")

@@ -9,7 +9,7 @@ import argparse
 import json
 
 import numpy as np
-from comparing import READER
+from comparing import READER, SAMPLING
 
 from diffusers_hunyuan_portrait import load_pipeline
 from diffusers_hunyuan_portrait.evaluation import MotionReader, evaluate, make_pairs
@@ -27,12 +27,14 @@ def main() -> None:
     pipe, reader, rows = load_pipeline("drawn-faces"), MotionReader.load(READER), []
     for seed in range(options.seeds):
         # Each pair of a run takes the next seed.
-        figures = evaluate(pipe, make_pairs(PAIRS), reader, control=False, seed=seed * PAIRS, **WITHOUT_PADDING)
+        settings = SAMPLING | WITHOUT_PADDING | {"seed": seed * PAIRS}
+        figures = evaluate(pipe, make_pairs(PAIRS), reader, control=False, **settings)
         rows.append([getattr(figures.rows[RESULT], name) for name in NAMES])
         print(dict(zip(NAMES, rows[-1], strict=True)), flush=True)
     mean, deviation = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1)
     found = {name: {"mean": m, "deviation": d} for name, m, d in zip(NAMES, mean, deviation, strict=True)}
-    (READER.parent / "regression.json").write_text(json.dumps(found, indent=1) + "\n")
+    told = {"sampling": SAMPLING, "figures": found}
+    (READER.parent / "regression.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ from diffusers_hunyuan_portrait.training import make_config, train
 FEW, MANY = 4, 25  # steps
 TRAINING_STEPS = 600
 # Name: whether the student's LoRA is used, and the arguments of the pipeline's call.
+GUIDED = {"appearance_guidance_scale": 2.0, "motion_guidance_scale": 2.0}  # as the student's teacher is
 UNGUIDED = {"appearance_guidance_scale": 1.0, "motion_guidance_scale": 1.0}
 ROWS = {
-    f"model, {MANY} steps": (False, {"num_inference_steps": MANY}),
-    f"model, {FEW} steps": (False, {"num_inference_steps": FEW}),
+    f"model, {MANY} steps": (False, {"num_inference_steps": MANY} | GUIDED),
+    f"model, {FEW} steps": (False, {"num_inference_steps": FEW} | GUIDED),
     f"student, {FEW} steps": (True, {"num_inference_steps": FEW} | UNGUIDED),
 }
 
