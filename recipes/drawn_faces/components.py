@@ -24,7 +24,7 @@ LATENT_CHANNELS = 8
 TOKEN_WIDTH = 128  # of image and motion tokens
 NUM_IMAGE_TOKENS = 16
 NUM_MEMORIES = 4  # and motion tokens: the fewer, the more the expression counts beside them when all is new
-MOTION_HARMONICS = 4  # waves that describe each motion parameter
+MOTION_HARMONICS = 2  # waves that describe each motion parameter
 EXPRESSION_DIM = 13 * 2 * MOTION_HARMONICS
 ID_DIM = 64
 

@@ -26,7 +26,7 @@ def train_portrait(work: Work, name: str, start: Path, steps: int, long_steps: i
         "examples": {"cached_latents": True, "cached_motion": True},
         "validation": {"data": str(work.folder / HELD_OUT), "inference_steps": 0},
     }
-    objective = {"face_weight": 3, "drop_all": 0.05, "drop_motion": 0.05}
+    objective = {"face_weight": 3, "feature_weight": 4, "drop_all": 0.05, "drop_motion": 0.05}
     run = {"mixed_precision": "bf16", "clips_in_memory": 100_000, "log_every": 50, "checkpoint_every": 500}
     optimizer = {"schedule": "cosine", "beta2": 0.99}
     short = {

@@ -40,7 +40,7 @@ def test_it_is_the_driving_clip_that_moves_the_portrait(figures):
     """Another's head motion is at least twice as far off; the portrait repeated is far off too."""
     assert figures.rows[CONTROL].head >= 2 * figures.rows[RESULT].head
     assert figures.rows[RESULT].head < 0.5 * figures.rows[REPEATED].head
-    assert figures.psnr_gain > 3
+    assert figures.psnr_gain > 2
 
 
 def test_the_command_animates_a_drawn_portrait(tmp_path):

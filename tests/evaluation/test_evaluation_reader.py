@@ -45,10 +45,10 @@ def test_frames_of_another_size_are_read_as_pictures_of_the_same(untrained):
 def test_a_saved_reader_reads_the_same_to_half_precision(untrained, truth, tmp_path):
     untrained.save(tmp_path / "reader.safetensors", steps="0")
     loaded = MotionReader.load(tmp_path / "reader.safetensors")
-    # Half precision keeps 11 bits of each weight: 5e-4 relative, on outputs below 1.
+    # Half precision keeps 11 bits of each weight, 5e-4 relative, on outputs below 1; it adds up over ten layers.
     pictures = truth[0][:16]
     for read, expected in zip(loaded.read(pictures), untrained.read(pictures), strict=True):
-        np.testing.assert_allclose(read, expected, atol=2e-3)
+        np.testing.assert_allclose(read, expected, atol=5e-3)
     assert next(loaded.parameters()).dtype is torch.float32
     assert not loaded.training
 

@@ -21,7 +21,7 @@ from diffusers_hunyuan_portrait.evaluation.figures import (
 )
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "drawn_faces"
-NUM_WAVES = 8
+NUM_WAVES = 4
 
 
 @pytest.fixture(scope="module")

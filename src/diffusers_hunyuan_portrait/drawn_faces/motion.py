@@ -114,13 +114,14 @@ def random_motion(rng: np.random.Generator, num_frames: int, frame_rate: float =
         )
     seconds = np.arange(num_frames) / frame_rate  # (frames,)
     speech = _speech(rng, seconds)
+    # Heads are seldom held far from rest, as in clips of people; faces go to their ends.
     curves = {
-        "yaw": _sway(rng, seconds, 1.3),
-        "pitch": _sway(rng, seconds, 1.1),
-        "roll": _sway(rng, seconds, 1.0),
-        "x": _sway(rng, seconds, 1.2),
-        "y": _sway(rng, seconds, 1.0),
-        "size": _sway(rng, seconds, 1.2),
+        "yaw": _sway(rng, seconds, 0.6),
+        "pitch": _sway(rng, seconds, 0.5),
+        "roll": _sway(rng, seconds, 0.4),
+        "x": _sway(rng, seconds, 0.5),
+        "y": _sway(rng, seconds, 0.5),
+        "size": _sway(rng, seconds, 0.5),
         "brows": _sway(rng, seconds, 1.4),
         "eyelids": _eyelids(rng, seconds),
         "gaze_x": _gaze(rng, seconds),
