@@ -1,13 +1,13 @@
 """`HunyuanPortraitPipeline`: from a portrait and a driving clip, or from ready conditions, to video frames."""
 
-import copy
+import functools
 import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -24,7 +24,14 @@ from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
 from .persistence import PersistenceMixin
 from .progress import Progress, no_progress
-from .sampling import accumulate_window, branch_weights, count_entries, guidance_schedule, window_frames
+from .sampling import (
+    BranchWeights,
+    ClipLatents,
+    Window,
+    branch_weights,
+    guidance_schedule,
+    plan_windows,
+)
 
 if TYPE_CHECKING:
     from .face import Detector
@@ -34,8 +41,8 @@ logger = logging.get_logger(__name__)
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 MOTION_CHUNK = 25  # frames whose motion intensity is taken together; the released weights were trained so
 PAD_FRAMES = 15  # at each end of a clip, generated and dropped
-# A clip is stepped this many frames at a time, so that a scheduler's temporaries do not grow with it.
-SCHEDULER_SLICE = 256
+# The latents of a clip with more frames wait in the host's memory, and a GPU has only those it works on.
+RESIDENT_FRAMES = 64
 # Beyond these no machine has the memory, and a slip of the keyboard would have the system end the process.
 MAX_SIDE, MAX_WINDOW, MAX_STEPS = 4096, 1024, 10_000  # pixels, frames, steps
 
@@ -51,6 +58,15 @@ class HunyuanPortraitPipelineOutput(BaseOutput):
     """
 
     frames: list[list[PIL.Image.Image]] | np.ndarray | torch.Tensor
+
+
+class Branch(NamedTuple):
+    """What one branch of guidance is given; `None` is left out of its attention."""
+
+    weight: float
+    image_latents: torch.Tensor  # (1, 1, 4, h, w)
+    image_tokens: torch.Tensor | None
+    motion_tokens: torch.Tensor | None  # (1, window, M, C)
 
 
 class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortraitLoraLoaderMixin):
@@ -227,7 +243,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             return self._finish(noise[:, :0], conditions, output_type, decode_chunk_size, on_progress, return_dict)
         image_latents, start = self._encode_portrait(conditions.portrait, noise_aug_strength, generator)
         image_tokens = self.encode_image(conditions.dino_image, conditions.id_embedding).to(self.unet.dtype)
-        black_pose = self._encode_black_pose(conditions.portrait) if conditions.pose_images is None else None
+        black_pose = self._encode_black_pose(conditions)
         added_time_ids = torch.tensor(
             [[fps, motion_bucket_id, noise_aug_strength]], dtype=self.unet.dtype, device=device
         )
@@ -243,56 +259,41 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         motion_scales = guidance_schedule(motion_guidance_scale, len(timesteps))
 
         # 4. Start from the portrait under noise, in every frame
-        latents = self.scheduler.add_noise(start, noise, timesteps[:1])
+        first = timesteps[:1].to(noise.device)
+        clip = ClipLatents(self.scheduler.add_noise(start.to(noise.device), noise, first), self.scheduler, device)
         del noise
-        slices = [slice(i, i + SCHEDULER_SLICE) for i in range(0, num_frames, SCHEDULER_SLICE)]
-        # Schedulers may remember earlier steps, so each slice of a long clip has its own; all of them want to have
-        # scaled an input before they step.
-        self.scheduler.scale_model_input(latents[:, :1], timesteps[0])
-        schedulers = [self.scheduler, *(copy.deepcopy(self.scheduler) for _ in slices[1:])]
+        # Schedulers want to have scaled an input before they step.
+        self.scheduler.scale_model_input(clip.latents[:, :1], timesteps[0])
         step_options = self._step_options(generator)
-        prediction = torch.zeros_like(latents)  # (1, frames, 4, h, w), float32 as the latents are
+        plan = functools.partial(plan_windows, num_frames, window_size, window_overlap, window_shift)
 
         # 5. Denoise: at each step, the mean of all windows' predictions takes one scheduler step
-        num_windows = math.ceil(num_frames / (window_size - window_overlap))
-        with self._counter(on_progress, "denoise", len(timesteps) * num_windows) as count:
+        with self._counter(on_progress, "denoise", len(timesteps) * len(plan(0))) as count:
             for step, timestep in enumerate(timesteps):
                 weights = branch_weights(appearance_scales[step], motion_scales[step])
-                windows = window_frames(num_frames, window_size, window_overlap, window_shift, step)
-                prediction.zero_()
-                for frames in windows:
-                    sample = self.scheduler.scale_model_input(latents[:, frames.to(device)], timestep)
-                    pose = black_pose
-                    if conditions.pose_images is not None:
-                        pose = self._encode_pose(conditions.pose_images, frames)
-                    window_prediction = self._predict_window(
-                        sample.to(self.unet.dtype),
+                windows = plan(step)
+                for window in windows:
+                    motion_tokens = self._pick(conditions.motion_tokens, window)
+                    prediction = self._predict_window(
+                        self.scheduler.scale_model_input(clip.read(window), timestep).to(self.unet.dtype),
                         timestep.to(self.unet.dtype),
-                        image_tokens,
-                        self._pick(conditions.motion_tokens, frames),
-                        image_latents,
-                        pose,
+                        self._branches(weights, image_latents, image_tokens, motion_tokens),
+                        self._encode_pose(conditions, window) if black_pose is None else black_pose,
                         added_time_ids,
-                        weights,
                     )
-                    if window_prediction is None:
+                    if prediction is None:
                         break
-                    accumulate_window(prediction, window_prediction, frames)
+                    clip.add(prediction, window)
                     count()
                 if self.interrupt:
                     break  # the latents stay those of the last whole step
-                prediction /= count_entries(windows, num_frames).to(device).view(-1, 1, 1, 1)
                 # A callback may keep the latents that it was given; where there is none, no copy is spent.
-                stepped = latents if callback_on_step_end is None else torch.empty_like(latents)
-                for scheduler, part in zip(schedulers, slices, strict=True):
-                    stepped[:, part] = scheduler.step(
-                        prediction[:, part], timestep, latents[:, part], **step_options
-                    ).prev_sample
-                latents = stepped
+                clip.step(windows, timestep, in_place=callback_on_step_end is None, **step_options)
                 if callback_on_step_end is not None:
-                    tensors = {"latents": latents} if "latents" in callback_on_step_end_tensor_inputs else {}
+                    tensors = {"latents": clip.latents} if "latents" in callback_on_step_end_tensor_inputs else {}
                     changed = callback_on_step_end(self, step, timestep, tensors) or {}
-                    latents = changed.pop("latents", latents)
+                    clip.latents = changed.pop("latents", clip.latents)
+        latents = clip.latents
 
         # 6. Decode, unless latents are asked for
         return self._finish(latents, conditions, output_type, decode_chunk_size, on_progress, return_dict)
@@ -318,41 +319,46 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self,
         sample: torch.Tensor,
         timestep: torch.Tensor,
-        image_tokens: torch.Tensor,
-        motion_tokens: torch.Tensor,
-        image_latents: torch.Tensor,
-        pose_features: torch.Tensor | None,
+        branches: Sequence[Branch],
+        pose_features: torch.Tensor,
         added_time_ids: torch.Tensor,
-        weights: tuple[float, float, float],
     ) -> torch.Tensor | None:
-        """The guided prediction of one window in float32, or `None` where the run is interrupted.
-
-        Only branches with a weight are run. What is zero in a branch is left out of it: an attention over
-        zero tokens gives zero, as its projections have no bias.
-        """
-        image_latents = image_latents.expand(-1, sample.shape[1], -1, -1, -1)
-        branches = [
-            (torch.zeros_like(image_latents), None, None),
-            (image_latents, image_tokens, None),
-            (image_latents, image_tokens, motion_tokens),
-        ]
+        """The guided prediction of one window in float32, or `None` where the run is interrupted."""
         guided = torch.zeros_like(sample, dtype=torch.float32)
-        for weight, (branch_latents, branch_image, branch_motion) in zip(weights, branches, strict=True):
-            if weight == 0:
-                continue
+        for branch in branches:
             if self.interrupt:
                 return None
+            image_latents = branch.image_latents.expand(-1, sample.shape[1], -1, -1, -1)
             prediction = self.unet(
-                torch.cat([sample, branch_latents], dim=2),
+                torch.cat([sample, image_latents], dim=2),
                 timestep,
-                branch_image,
+                branch.image_tokens,
                 added_time_ids,
-                motion_hidden_states=branch_motion,
+                motion_hidden_states=branch.motion_tokens,
                 pose_features=pose_features,
                 return_dict=False,
             )[0]
-            guided += weight * prediction.float()
+            guided += branch.weight * prediction.float()
         return guided
+
+    def _branches(
+        self,
+        weights: BranchWeights,
+        image_latents: torch.Tensor,
+        image_tokens: torch.Tensor,
+        motion_tokens: torch.Tensor,
+    ) -> list[Branch]:
+        """The branches of guidance that have a weight.
+
+        What is zero in a branch is left out of it: an attention over zero tokens gives zero, as its projections
+        have no bias.
+        """
+        branches = [
+            Branch(weights.unconditional, torch.zeros_like(image_latents), None, None),
+            Branch(weights.appearance, image_latents, image_tokens, None),
+            Branch(weights.full, image_latents, image_tokens, motion_tokens),
+        ]
+        return [branch for branch in branches if branch.weight != 0]
 
     # -- Conditions ------------------------------------------------------------------------------------------
 
@@ -542,19 +548,33 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             modes = self.vae.encode(pictures).latent_dist.mode()[:, None]  # (1 or 2, 1, 4, h, w)
         return modes[-1:].to(self.unet.dtype), modes[:1] * self.vae.config.scaling_factor
 
-    def _pick(self, motion_tokens: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    def _pick(self, motion_tokens: torch.Tensor, window: Window) -> torch.Tensor:
         """The tokens of a window, where and as the UNet takes them; the clip's may stay on the CPU."""
-        window = motion_tokens[:, frames.to(motion_tokens.device)]
-        return window.to(self._execution_device, self.unet.dtype)
+        return self._bring(motion_tokens[:, window.on(motion_tokens.device)]).to(self.unet.dtype)
 
-    def _encode_pose(self, pose_images: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    def _bring(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor on the device that the networks run on, copied there without waiting for it."""
+        device = self._execution_device
+        if device.type == "cuda" and tensor.device.type == "cpu":
+            return tensor.pin_memory().to(device, non_blocking=True)
+        return tensor.to(device)
+
+    def _encode_pose(self, conditions: PortraitConditions, window: Window) -> torch.Tensor:
         """Pose features of a window, (1, window, C, h, w)."""
-        pose = pose_images[:, :, frames.to(pose_images.device)].to(self._execution_device)
-        return self.pose_guider(pose).sample.transpose(1, 2).to(self.unet.dtype)
+        pictures = conditions.pose_images
+        assert pictures is not None
+        return self._guide(pictures[:, :, window.on(pictures.device)])
 
-    def _encode_black_pose(self, portrait: torch.Tensor) -> torch.Tensor:
-        """The features that a black pose picture has in every frame, (1, 1, C, h, w)."""
-        return self._encode_pose(torch.zeros(1, 3, 1, *portrait.shape[-2:]), torch.zeros(1, dtype=torch.long))
+    def _encode_black_pose(self, conditions: PortraitConditions) -> torch.Tensor | None:
+        """The features of a black pose picture, (1, 1, C, h, w), for every frame; `None` where poses are given."""
+        if conditions.pose_images is not None:
+            return None
+        return self._guide(torch.zeros(1, 3, 1, *conditions.portrait.shape[-2:]))
+
+    def _guide(self, pose_images: torch.Tensor) -> torch.Tensor:
+        """(1, 3, F, H, W) to pose features, (1, F, C, h, w)."""
+        features = self.pose_guider(self._bring(pose_images)).sample
+        return features.transpose(1, 2).to(self.unet.dtype)
 
     @torch.no_grad()
     def decode_frames(
@@ -610,12 +630,22 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
     def _prepare_noise(
         self, shape: tuple[int, ...], latents: torch.Tensor | None, generator: torch.Generator | None
     ) -> torch.Tensor:
-        """Unit noise in float32: sampling keeps its latents in it whatever the networks run in."""
-        if latents is None:
-            return randn_tensor(shape, generator=generator, device=self._execution_device, dtype=torch.float32)
-        if tuple(latents.shape) != shape:
-            raise UserError(f"`latents` has shape {tuple(latents.shape)}; {shape} is needed.")
-        return latents.to(self._execution_device, torch.float32)
+        """Unit noise in float32: sampling keeps its latents in it whatever the networks run in.
+
+        That of a long clip is on the host, drawn in parts by a generator of the device.
+        """
+        device = self._execution_device
+        place = torch.device("cpu") if device.type == "cuda" and shape[1] > RESIDENT_FRAMES else device
+        if latents is not None:
+            if tuple(latents.shape) != shape:
+                raise UserError(f"`latents` has shape {tuple(latents.shape)}; {shape} is needed.")
+            return latents.to(place, torch.float32)
+        if place == device:
+            return randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
+        noise = torch.empty(shape)
+        for part in noise.split(RESIDENT_FRAMES, dim=1):
+            part.copy_(randn_tensor(part.shape, generator=generator, device=device, dtype=torch.float32))
+        return noise
 
     def _step_options(self, generator: torch.Generator | None) -> dict[str, Any]:
         accepted = inspect.signature(self.scheduler.step).parameters

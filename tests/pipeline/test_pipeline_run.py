@@ -18,6 +18,8 @@ from synthetic import normal
 
 import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait import pipeline as pipeline_module
+from diffusers_hunyuan_portrait.sampling import BranchWeights
+from diffusers_hunyuan_portrait.sampling import latents as latents_module
 
 WINDOWS = 2  # of `small_run`, at each of its two steps
 
@@ -161,7 +163,7 @@ def test_only_branches_with_a_weight_are_run(appearance, motion, calls_a_window,
     monkeypatch.setattr(
         pipeline_module,
         "branch_weights",
-        lambda g1, g2: (1 - g1 or 1e-30, g1 - g2 or 1e-30, g2 or 1e-30),
+        lambda g1, g2: BranchWeights(1 - g1 or 1e-30, g1 - g2 or 1e-30, g2 or 1e-30),
     )
     calls.count = 0
     assert distance(small_run(tiny_pipeline, num_inference_steps=1, **scales), latents) < ROUNDING
@@ -226,7 +228,7 @@ def test_a_clip_in_slices_is_stepped_as_in_one(name, tiny_pipeline, monkeypatch,
     pipe = with_scheduler(tiny_pipeline, copy.deepcopy(scheduler))
     settings = {"num_frames": 7, "num_inference_steps": 3}
     whole = small_run(pipe, **settings)
-    monkeypatch.setattr(pipeline_module, "SCHEDULER_SLICE", 3)
+    monkeypatch.setattr(latents_module, "SCHEDULER_SLICE", 3)
     monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     assert torch.equal(small_run(pipe, **settings), whole)
     assert not caplog.records  # each slice's scheduler was used as it wants to be

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from diffusers_hunyuan_portrait.sampling import accumulate_window, count_entries, window_frames
+from diffusers_hunyuan_portrait.sampling import Window, accumulate_window, count_entries, plan_windows
 
 
 def listed(*settings) -> list[list[int]]:
-    return [window.tolist() for window in window_frames(*settings)]
+    return [window.on("cpu").tolist() for window in plan_windows(*settings)]
 
 
 def test_windows_start_over_the_whole_clip_and_go_around():
@@ -50,27 +50,27 @@ def test_a_short_clip_repeats_in_its_window():
 
 
 def test_every_entry_is_counted():
-    assert count_entries(window_frames(3, 8, 3, 1, 0), 3).tolist() == [3, 3, 2]
-    assert count_entries(window_frames(20, 8, 3, 3, 0), 20).tolist() == [2, 2, 2, 1, 1] + [2, 2, 2, 1, 1] * 3
+    assert count_entries(plan_windows(3, 8, 3, 1, 0)).tolist() == [3, 3, 2]
+    assert count_entries(plan_windows(20, 8, 3, 3, 0)).tolist() == [2, 2, 2, 1, 1] + [2, 2, 2, 1, 1] * 3
 
 
 @pytest.mark.parametrize(("num_frames", "step"), [(1, 0), (3, 2), (7, 1), (20, 5)])
 def test_the_mean_is_that_of_all_entries(num_frames, step):
     """Against a sum of one entry at a time."""
-    windows = window_frames(num_frames, 8, 3, 3, step)
+    windows = plan_windows(num_frames, 8, 3, 3, step)
     generator = torch.Generator().manual_seed(0)
     predictions = [torch.randn(1, 8, 2, generator=generator) for _ in windows]
     total, entries = torch.zeros(1, num_frames, 2), [[] for _ in range(num_frames)]
     for window, prediction in zip(windows, predictions, strict=True):
         accumulate_window(total, prediction, window)
-        for place, frame in enumerate(window.tolist()):
+        for place, frame in enumerate(window.on("cpu").tolist()):
             entries[frame].append(prediction[0, place])
-    mean = total / count_entries(windows, num_frames).view(-1, 1)
+    mean = total / count_entries(windows).view(-1, 1)
     torch.testing.assert_close(mean[0], torch.stack([torch.stack(entry).mean(0) for entry in entries]))
 
 
 def test_half_precision_is_summed_in_the_totals_type():
     total = torch.zeros(1, 1, 1)
     for _ in range(4096):
-        accumulate_window(total, torch.ones(1, 1, 1, dtype=torch.float16), torch.tensor([0]))
+        accumulate_window(total, torch.ones(1, 1, 1, dtype=torch.float16), Window(0, 1, 1))
     assert total.item() == 4096  # a float16 sum stays at 2048

@@ -1,13 +1,16 @@
-"""Sampling as functions of plain tensors and numbers: windows over the clip, and guidance."""
+"""Sampling as functions of plain tensors and numbers: windows over the clip, its latents, and guidance."""
 
 from .guidance import BranchWeights, branch_weights, guidance_schedule
-from .windows import accumulate_window, count_entries, window_frames
+from .latents import ClipLatents
+from .windows import Window, accumulate_window, count_entries, plan_windows
 
 __all__ = [
     "BranchWeights",
+    "ClipLatents",
+    "Window",
     "accumulate_window",
     "branch_weights",
     "count_entries",
     "guidance_schedule",
-    "window_frames",
+    "plan_windows",
 ]
