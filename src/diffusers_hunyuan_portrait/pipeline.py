@@ -27,6 +27,7 @@ from .progress import Progress, no_progress
 from .sampling import (
     BranchWeights,
     ClipLatents,
+    Ranks,
     Window,
     branch_weights,
     guidance_schedule,
@@ -34,6 +35,8 @@ from .sampling import (
 )
 
 if TYPE_CHECKING:
+    import torch.distributed as dist
+
     from .face import Detector
 
 logger = logging.get_logger(__name__)
@@ -67,6 +70,16 @@ class Branch(NamedTuple):
     image_latents: torch.Tensor  # (1, 1, 4, h, w)
     image_tokens: torch.Tensor | None
     motion_tokens: torch.Tensor | None  # (1, window, M, C)
+
+
+class _RunInputs(NamedTuple):
+    """What stays the same over a run."""
+
+    conditions: PortraitConditions
+    image_latents: torch.Tensor  # (1, 1, 4, h, w)
+    image_tokens: torch.Tensor  # (1, S, C)
+    black_pose: torch.Tensor | None  # (1, 1, C0, h, w), where no poses are given
+    added_time_ids: torch.Tensor  # (1, 3)
 
 
 class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortraitLoraLoaderMixin):
@@ -116,6 +129,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8
         self._interrupt = False
         self._num_timesteps = 0
+        self._ranks = Ranks()
 
     @property
     def interrupt(self) -> bool:
@@ -130,6 +144,24 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
     def num_timesteps(self) -> int:
         """Steps of the last run."""
         return self._num_timesteps
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that share a run; see `share_work`."""
+        return self._ranks
+
+    def share_work(self, group: "dist.ProcessGroup | None" = None) -> None:
+        """Shares every run among the processes of a `torch.distributed` group, each with this model loaded.
+
+        The windows of a step, and their branches where there are few, are divided among them, and their
+        predictions added up once a step; decoding is divided too. All of them make the same calls with the same
+        arguments, and get the same frames. The first of them reads files and finds faces.
+
+        Args:
+            group: the default one if none is named. Beside "nccl" for their GPUs it needs "gloo" for their CPUs:
+                `torch.distributed.init_process_group("cpu:gloo,cuda:nccl")`.
+        """
+        self._ranks = Ranks(group, shared=True)
 
     def enable_group_offload(self, *args: Any, **kwargs: Any) -> None:
         """diffusers' own, made to reach the VAE.
@@ -235,6 +267,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             conditions = PortraitConditions.from_dict(conditions)
         self._check_conditions(conditions, height, width)
         device, num_frames = self._execution_device, conditions.num_frames
+        if generator is None and self.ranks.shared:  # what is random must be the same in all processes
+            generator = torch.Generator().manual_seed(self.ranks.hand_out(torch.seed))
 
         # 2. Encode the portrait: as image latents (unscaled), as start of the sampling (scaled), as tokens
         shape = (1, num_frames, self.vae.config.latent_channels, *self._latent_size(conditions.portrait))
@@ -260,32 +294,21 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
         # 4. Start from the portrait under noise, in every frame
         first = timesteps[:1].to(noise.device)
-        clip = ClipLatents(self.scheduler.add_noise(start.to(noise.device), noise, first), self.scheduler, device)
-        del noise
+        noised = self.scheduler.add_noise(start.to(noise.device), noise, first)
+        clip = ClipLatents(noised, self.scheduler, device, self.ranks)
+        del noise, noised
         # Schedulers want to have scaled an input before they step.
         self.scheduler.scale_model_input(clip.latents[:, :1], timesteps[0])
         step_options = self._step_options(generator)
         plan = functools.partial(plan_windows, num_frames, window_size, window_overlap, window_shift)
 
         # 5. Denoise: at each step, the mean of all windows' predictions takes one scheduler step
+        inputs = _RunInputs(conditions, image_latents, image_tokens, black_pose, added_time_ids)
         with self._counter(on_progress, "denoise", len(timesteps) * len(plan(0))) as count:
             for step, timestep in enumerate(timesteps):
-                weights = branch_weights(appearance_scales[step], motion_scales[step])
-                windows = plan(step)
-                for window in windows:
-                    motion_tokens = self._pick(conditions.motion_tokens, window)
-                    prediction = self._predict_window(
-                        self.scheduler.scale_model_input(clip.read(window), timestep).to(self.unet.dtype),
-                        timestep.to(self.unet.dtype),
-                        self._branches(weights, image_latents, image_tokens, motion_tokens),
-                        self._encode_pose(conditions, window) if black_pose is None else black_pose,
-                        added_time_ids,
-                    )
-                    if prediction is None:
-                        break
-                    clip.add(prediction, window)
-                    count()
-                if self.interrupt:
+                windows, weights = plan(step), branch_weights(appearance_scales[step], motion_scales[step])
+                self._predict(clip, inputs, windows, weights, timestep, count)
+                if self._agree_on_interrupt():
                     break  # the latents stay those of the last whole step
                 # A callback may keep the latents that it was given; where there is none, no copy is spent.
                 clip.step(windows, timestep, in_place=callback_on_step_end is None, **step_options)
@@ -315,15 +338,42 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self.maybe_free_model_hooks()
         return HunyuanPortraitPipelineOutput(frames=frames) if return_dict else (frames,)
 
+    def _predict(
+        self,
+        clip: ClipLatents,
+        inputs: "_RunInputs",
+        windows: Sequence[Window],
+        weights: BranchWeights,
+        timestep: torch.Tensor,
+        count: Callable[[], Any],
+    ) -> None:
+        """Adds this process's part of a step's predictions to `clip`, as far as the run is not interrupted."""
+        names = self._branches_needed(weights)
+        part = self.ranks.part(len(windows) * len(names))
+        for index, window in enumerate(windows):
+            start = index * len(names)
+            own = names[max(part.start - start, 0) : max(part.stop - start, 0)]
+            if own:
+                sample = self.scheduler.scale_model_input(clip.read(window), timestep).to(self.unet.dtype)
+                branches = self._branches(own, weights, inputs, window)
+                prediction = self._predict_window(sample, timestep.to(self.unet.dtype), branches, inputs, window)
+                if prediction is None:
+                    return
+                clip.add(prediction, window)
+            count()
+
     def _predict_window(
         self,
         sample: torch.Tensor,
         timestep: torch.Tensor,
         branches: Sequence[Branch],
-        pose_features: torch.Tensor,
-        added_time_ids: torch.Tensor,
+        inputs: "_RunInputs",
+        window: Window,
     ) -> torch.Tensor | None:
         """The guided prediction of one window in float32, or `None` where the run is interrupted."""
+        pose_features = inputs.black_pose
+        if pose_features is None:
+            pose_features = self._encode_pose(inputs.conditions, window)
         guided = torch.zeros_like(sample, dtype=torch.float32)
         for branch in branches:
             if self.interrupt:
@@ -333,7 +383,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 torch.cat([sample, image_latents], dim=2),
                 timestep,
                 branch.image_tokens,
-                added_time_ids,
+                inputs.added_time_ids,
                 motion_hidden_states=branch.motion_tokens,
                 pose_features=pose_features,
                 return_dict=False,
@@ -341,24 +391,31 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             guided += branch.weight * prediction.float()
         return guided
 
+    def _branches_needed(self, weights: BranchWeights) -> list[str]:
+        """The names of the branches of guidance that have a weight."""
+        return [name for name, weight in weights._asdict().items() if weight != 0]
+
     def _branches(
-        self,
-        weights: BranchWeights,
-        image_latents: torch.Tensor,
-        image_tokens: torch.Tensor,
-        motion_tokens: torch.Tensor,
+        self, names: Sequence[str], weights: BranchWeights, inputs: "_RunInputs", window: Window
     ) -> list[Branch]:
-        """The branches of guidance that have a weight.
+        """What the branches of these names are given.
 
         What is zero in a branch is left out of it: an attention over zero tokens gives zero, as its projections
         have no bias.
         """
-        branches = [
-            Branch(weights.unconditional, torch.zeros_like(image_latents), None, None),
-            Branch(weights.appearance, image_latents, image_tokens, None),
-            Branch(weights.full, image_latents, image_tokens, motion_tokens),
-        ]
-        return [branch for branch in branches if branch.weight != 0]
+        given: dict[str, tuple] = {
+            "unconditional": (torch.zeros_like(inputs.image_latents), None, None),
+            "appearance": (inputs.image_latents, inputs.image_tokens, None),
+        }
+        if "full" in names:
+            motion_tokens = self._pick(inputs.conditions.motion_tokens, window)
+            given["full"] = (inputs.image_latents, inputs.image_tokens, motion_tokens)
+        return [Branch(getattr(weights, name), *given[name]) for name in names]
+
+    def _agree_on_interrupt(self) -> bool:
+        """Whether the run is interrupted in any of the processes that share it; then it is in all of them."""
+        self.interrupt = self.ranks.agree(self.interrupt)
+        return self.interrupt
 
     # -- Conditions ------------------------------------------------------------------------------------------
 
@@ -389,10 +446,28 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             UnreadableMediaError: a file cannot be read.
             UserError: another argument is wrong.
         """
+        self._interrupt = False
+        conditions = self.ranks.hand_out(
+            lambda: self._prepare_conditions(
+                image, driving_video, height, width, detector, pad_frames, on_progress or no_progress
+            )
+        )
+        self._agree_on_interrupt()
+        return conditions
+
+    def _prepare_conditions(
+        self,
+        image: Any,
+        driving_video: Any,
+        height: int | None,
+        width: int | None,
+        detector: "Detector | str",
+        pad_frames: int,
+        report: Progress,
+    ) -> PortraitConditions:
         with _rooms_needed():  # here, so that ready conditions need neither
             from . import face, media
 
-        self._interrupt = False
         resolution = self.config.resolution
         height = resolution if height is None else height
         width = resolution if width is None else width
@@ -405,7 +480,6 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         portrait = face.cut_portrait(picture, cut.box, height, width)  # (H, W, 3), uint8
 
         lost: list[int] = []
-        report = on_progress or no_progress
 
         def followed() -> Iterator["face.DrivingFrame"]:
             crop_size = self.motion_extractor.config.image_size
@@ -604,23 +678,35 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         """
         first, last = pad_frames, latents.shape[1] - pad_frames
         report = on_progress or no_progress
-        for start in range(0, last, decode_chunk_size):
-            chunk = latents[0, start : start + decode_chunk_size]
-            if start + len(chunk) <= first:
-                continue
-            if self.interrupt:
+        starts = [start for start in range(0, last, decode_chunk_size) if start + decode_chunk_size > first]
+        for turn in range(0, len(starts), self.ranks.size):
+            if self._agree_on_interrupt():
                 break
-            chunk = chunk.to(self._execution_device) / self.vae.config.scaling_factor
-            pictures = self.vae.decode(chunk.to(self.vae.dtype), num_frames=len(chunk)).sample
-            if not torch.isfinite(pictures).all():
-                raise UserError(
-                    "The networks gave pictures that hold no numbers (NaN): the guidance is too strong, the "
-                    f"weights are damaged, or {self.vae.dtype} is too narrow for them; change one of these."
-                )
-            kept = pictures[max(first - start, 0) : last - start].float()
-            report("decode", min(start + len(chunk), last) - first, last - first)
-            yield (kept / 2 + 0.5).clamp(0, 1)
+            for start, pictures in self._decode_turn(
+                latents, starts[turn : turn + self.ranks.size], decode_chunk_size
+            ):
+                if not torch.isfinite(pictures).all():
+                    raise UserError(
+                        "The networks gave pictures that hold no numbers (NaN): the guidance is too strong, the "
+                        f"weights are damaged, or {self.vae.dtype} is too narrow for them; change one of these."
+                    )
+                kept = pictures[max(first - start, 0) : last - start].float()
+                report("decode", min(start + len(pictures), last) - first, last - first)
+                yield (kept / 2 + 0.5).clamp(0, 1)
         self.maybe_free_model_hooks()
+
+    def _decode_turn(
+        self, latents: torch.Tensor, starts: Sequence[int], size: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Decodes the chunks that begin at `starts`, one in each process, and gives all of them in each."""
+        own = starts[min(self.ranks.rank, len(starts) - 1)]
+        chunk = latents[0, own : own + size].to(self._execution_device) / self.vae.config.scaling_factor
+        pictures = self.vae.decode(chunk.to(self.vae.dtype), num_frames=len(chunk)).sample
+        if self.ranks.shared:  # what is gathered must be of one length
+            missing = size - len(pictures)
+            pictures = torch.cat([pictures, pictures.new_zeros(missing, *pictures.shape[1:])])
+        for start, gathered in zip(starts, self.ranks.gather(pictures), strict=False):
+            yield start, gathered[: latents.shape[1] - start]
 
     # -- Small parts -----------------------------------------------------------------------------------------
 

@@ -93,9 +93,7 @@ class Copies(TorchDispatchMode):
         return result
 
 
-def test_a_step_brings_its_windows_tokens_to_the_device_and_reads_nothing_there(
-    tiny_model_dir, monkeypatch
-):
+def test_a_step_brings_its_windows_tokens_to_the_device_and_reads_nothing_there(tiny_model_dir, monkeypatch):
     """On a device whose numbers cannot be read; a blocking read, or another copy, would have the host wait."""
     pipe = hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir).to("meta")
     set_timesteps = pipe.scheduler.set_timesteps

@@ -2,11 +2,14 @@
 
 from .guidance import BranchWeights, branch_weights, guidance_schedule
 from .latents import ClipLatents
+from .ranks import LostRankError, Ranks
 from .windows import Window, accumulate_window, count_entries, plan_windows
 
 __all__ = [
     "BranchWeights",
     "ClipLatents",
+    "LostRankError",
+    "Ranks",
     "Window",
     "accumulate_window",
     "branch_weights",

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers import SchedulerMixin
 
+from .ranks import Ranks
 from .windows import Window, accumulate_window, count_entries
 
 # A clip is stepped this many frames at a time, so that a scheduler's temporaries do not grow with it.
@@ -24,9 +25,11 @@ class ClipLatents:
         scheduler: set to its timesteps; stepped with, and copied, as schedulers may remember earlier steps and
             each slice of a long clip needs its own.
         device: where windows are wanted.
+        ranks: the processes that share the run, each of which adds some of the predictions.
     """
 
-    def __init__(self, latents: torch.Tensor, scheduler: SchedulerMixin, device: torch.device):
+    def __init__(self, latents: torch.Tensor, scheduler: SchedulerMixin, device: torch.device, ranks: Ranks):
+        self.ranks = ranks
         self.device, self.pinned = device, device.type == "cuda" and latents.device.type == "cpu"
         self.latents = latents.pin_memory() if self.pinned else latents
         self.total = torch.zeros_like(self.latents, pin_memory=self.pinned)
@@ -65,7 +68,9 @@ class ClipLatents:
         counts = count_entries(windows, self.device).view(-1, 1, 1, 1)
         stepped = self.latents if in_place else torch.empty_like(self.latents, pin_memory=self.pinned)
         for scheduler, part in zip(self._schedulers, self._slices, strict=True):
-            mean = self._to_device(self.total[:, part]) / counts[part]
+            total = self._to_device(self.total[:, part]).contiguous()
+            self.ranks.add_up(total)
+            mean = total / counts[part]
             latents = self._to_device(self.latents[:, part])
             result = scheduler.step(mean, timestep, latents, **options).prev_sample
             stepped[:, part].copy_(result, non_blocking=self.pinned)
