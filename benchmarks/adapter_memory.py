@@ -14,14 +14,12 @@ from unittest.mock import patch
 
 import torch
 from accelerate.utils import convert_to_fp32
-from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
 from diffusers.utils import logging
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
-import diffusers_hunyuan_portrait as hp
+from diffusers_hunyuan_portrait.benchmarking import count_operations, make_released
 from diffusers_hunyuan_portrait.convert.checkpoint import DTYPES
 from diffusers_hunyuan_portrait.training import AdapterTraining, ConsistencyTraining, PortraitTraining, Sizes
 
@@ -51,32 +49,6 @@ def norms_in_float32() -> Iterator[None]:
         patch.object(functional, "group_norm", in_float32(functional.group_norm)),
     ):
         yield
-
-
-def make_pipeline(dtype: torch.dtype) -> hp.HunyuanPortraitPipeline:
-    """The pipeline at the released sizes, on the meta device. ArcFace runs outside torch and is left out."""
-    with torch.device("meta"):
-        networks = {
-            "im_adapter": hp.IMAdapter(),
-            "pose_guider": hp.PoseGuider(),
-            "unet": hp.HunyuanPortraitUNet(),
-            "vae": AutoencoderKLTemporalDecoder(
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                block_out_channels=(128, 256, 512, 512),
-                layers_per_block=2,
-            ),
-        }
-        motion_extractor = hp.MotionExtractor()  # it stays in float32 whatever the others are in
-    for network in networks.values():
-        network.to(dtype)
-    scheduler = EulerDiscreteScheduler(
-        prediction_type="v_prediction",
-        sigma_min=0.002,
-        sigma_max=700.0,
-        timestep_type="continuous",
-        use_karras_sigmas=True,
-    )
-    return hp.HunyuanPortraitPipeline(scheduler=scheduler, motion_extractor=motion_extractor, **networks)
 
 
 def fill(network: torch.nn.Module) -> None:
@@ -122,28 +94,10 @@ def make_batch(sizes: Sizes, examples: int, frames: int, cached: bool) -> dict[s
     return batch
 
 
-def attention_flops(query, key, value, *others, out_shape=None, **named) -> int:
-    """Two products, for the CPU's fused attention, which the counter does not know."""
-    return 4 * query[0] * query[1] * query[2] * key[2] * query[3]
-
-
-def attention_backward_flops(gradient, query, key, value, *others, out_shape=None, **named) -> int:
-    """Five products: one is done anew."""
-    return attention_flops(query, key, value) * 5 // 2
-
-
 def work_out(options: argparse.Namespace) -> tuple[dict[str, int], int]:
     """Bytes by kind at the peak of a step, and the floating-point operations that it takes."""
-    aten = torch.ops.aten
-    counter = FlopCounterMode(
-        display=False,
-        custom_mapping={
-            aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
-            aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
-        },
-    )
     dtype = DTYPES[options.dtype]
-    pipe = make_pipeline(torch.float32 if options.stage == "portrait" else dtype)
+    pipe = make_released(torch.float32 if options.stage == "portrait" else dtype, "meta")
     stage = STAGES[options.stage](pipe)
     with FakeTensorMode(), contextlib.ExitStack() as modes:
         for network in (stage, *stage.frozen):
@@ -158,15 +112,16 @@ def work_out(options: argparse.Namespace) -> tuple[dict[str, int], int]:
         batch = make_batch(Sizes.of(pipe), options.batch, options.frames, options.cached_latents)
         tracker = MemTracker()
         tracker.track_external(stage, *stage.frozen, optimizer, *batch.values())
-        for mode in (tracker, counter, norms_in_float32()):
-            modes.enter_context(mode)
+        modes.enter_context(tracker)
+        operations = modes.enter_context(count_operations())
+        modes.enter_context(norms_in_float32())
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             loss = stage(batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(stage.parameters(), 0.99)
         optimizer.step()
     [peak] = tracker.get_tracker_snapshot("peak").values()
-    return peak, counter.get_total_flops()
+    return peak, operations.products + operations.attention
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ def animate(
     The animated square is put back into the whole portrait, with the driving clip's frame rate and sound; pictures
     and arrays, which have neither, give 25 frames a second.
     Frames go to the file as they are decoded: beside motion tokens and latents nothing grows with the clip.
+    Where processes share the run (`pipe.share_work`), all of them call this, and the first writes the video.
 
     Args:
         pipe: the loaded pipeline.
@@ -66,6 +67,10 @@ def animate(
         raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")
     result: Any = pipe(conditions=conditions, output_type="latent", on_progress=on_progress, **settings)
     chunks = pipe.decode_frames(result.frames, decode_chunk_size, conditions.pad_frames, on_progress=on_progress)
+    if pipe.ranks.rank > 0:  # the first process writes what all have decoded
+        for _ in chunks:
+            pass
+        return output
     box = None if crop_only else conditions.portrait_box
     times = clip.timestamps if clip.is_variable_rate else None
     rate = clip.frame_rate or DEFAULT_FRAME_RATE

@@ -118,6 +118,12 @@ def load_pipeline(
         pipe = PACKAGED[str(model)](dtype)
     else:
         pipe = _load_folder(*_find_folder(model, dtype, accept_licences, on_progress), dtype)
+    place(pipe, device, offload)
+    return pipe
+
+
+def place(pipe: HunyuanPortraitPipeline, device: torch.device, offload: str = "none") -> None:
+    """Has a pipeline run on `device`, with its weights there as `offload` says (see `load_pipeline`)."""
     if offload == "none":
         pipe.to(device)
     elif offload == "model":
@@ -128,7 +134,6 @@ def load_pipeline(
         pipe.enable_group_offload(
             onload_device=device, offload_type="leaf_level", use_stream=device.type == "cuda"
         )
-    return pipe
 
 
 def find_prepared(model: str) -> Path | None:

@@ -187,6 +187,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         num_inference_steps: int = 25,
         appearance_guidance_scale: Guidance = 2.0,
         motion_guidance_scale: Guidance = 2.0,
+        guidance_interval: tuple[float, float] | None = None,
         window_size: int = 25,
         window_overlap: int = 3,
         window_shift: int = 3,
@@ -215,6 +216,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             appearance_guidance_scale: how strongly the portrait is followed; (first step, last step) changes
                 linearly. With both scales equal a step takes two UNet calls a window, with both 1 one.
             motion_guidance_scale: the same for the driving motion.
+            guidance_interval: lowest and highest σ at which there is guidance; at others both scales are 1, which
+                takes one UNet call a window. Changes the picture; `None` has guidance throughout.
             window_size: frames the UNet sees at a time.
             window_overlap: frames that neighbouring windows share; less than `window_size`.
             window_shift: frames the windows move at each step.
@@ -242,6 +245,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             num_inference_steps=num_inference_steps,
             appearance_guidance_scale=appearance_guidance_scale,
             motion_guidance_scale=motion_guidance_scale,
+            guidance_interval=guidance_interval,
             window_size=window_size,
             window_overlap=window_overlap,
             window_shift=window_shift,
@@ -291,6 +295,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self._num_timesteps = len(timesteps)
         appearance_scales = guidance_schedule(appearance_guidance_scale, len(timesteps))
         motion_scales = guidance_schedule(motion_guidance_scale, len(timesteps))
+        is_guided = self._guided_steps(guidance_interval, skipped, len(timesteps))
 
         # 4. Start from the portrait under noise, in every frame
         first = timesteps[:1].to(noise.device)
@@ -306,7 +311,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         inputs = _RunInputs(conditions, image_latents, image_tokens, black_pose, added_time_ids)
         with self._counter(on_progress, "denoise", len(timesteps) * len(plan(0))) as count:
             for step, timestep in enumerate(timesteps):
-                windows, weights = plan(step), branch_weights(appearance_scales[step], motion_scales[step])
+                scales = (appearance_scales[step], motion_scales[step]) if is_guided[step] else (1.0, 1.0)
+                windows, weights = plan(step), branch_weights(*scales)
                 self._predict(clip, inputs, windows, weights, timestep, count)
                 if self._agree_on_interrupt():
                     break  # the latents stay those of the last whole step
@@ -733,6 +739,16 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             part.copy_(randn_tensor(part.shape, generator=generator, device=device, dtype=torch.float32))
         return noise
 
+    def _guided_steps(self, interval: tuple[float, float] | None, skipped: int, steps: int) -> list[bool]:
+        """Of each step that is run whether its σ lies in the interval."""
+        if interval is None:
+            return [True] * steps
+        sigmas = getattr(self.scheduler, "sigmas", None)
+        if sigmas is None or len(sigmas) < skipped + steps:
+            raise UserError(f"`guidance_interval` needs a scheduler with σ, not {type(self.scheduler).__name__}.")
+        lowest, highest = interval
+        return [lowest <= sigma <= highest for sigma in sigmas[skipped : skipped + steps].tolist()]
+
     def _step_options(self, generator: torch.Generator | None) -> dict[str, Any]:
         accepted = inspect.signature(self.scheduler.step).parameters
         return {"generator": generator} if "generator" in accepted else {}
@@ -757,6 +773,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         num_inference_steps: int = 25,
         appearance_guidance_scale: Guidance = 2.0,
         motion_guidance_scale: Guidance = 2.0,
+        guidance_interval: tuple[float, float] | None = None,
         window_size: int = 25,
         window_overlap: int = 3,
         window_shift: int = 3,
@@ -814,6 +831,10 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             ends = tuple(scale) if isinstance(scale, Sequence) else (scale, scale)
             if len(ends) != 2 or not all(math.isfinite(end) for end in ends):
                 raise UserError(f"`{name}` is {scale}; it must be a finite number, or two of them.")
+        if guidance_interval is not None and not 0 <= guidance_interval[0] <= guidance_interval[1]:
+            raise UserError(
+                f"`guidance_interval` is {guidance_interval}; it must be a lowest σ from 0 up and a highest one."
+            )
         if not math.isfinite(fps) or fps <= 0:
             raise UserError(f"`fps` is {fps}; it must be a positive number.")
         if not math.isfinite(noise_aug_strength) or noise_aug_strength < 0:

@@ -1,0 +1,24 @@
+"""What a run takes on this machine, and what the savings are worth beside the published program's arithmetic."""
+
+from .counting import Operations, count_operations
+from .measuring import (
+    Measured,
+    measure_matrix_rate,
+    measure_preprocessing,
+    measure_run,
+)
+from .plain import SAVINGS, PlainPipeline, make_plain
+from .released import make_released
+
+__all__ = [
+    "SAVINGS",
+    "Measured",
+    "Operations",
+    "PlainPipeline",
+    "count_operations",
+    "make_plain",
+    "make_released",
+    "measure_matrix_rate",
+    "measure_preprocessing",
+    "measure_run",
+]

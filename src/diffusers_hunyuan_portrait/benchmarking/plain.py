@@ -1,5 +1,6 @@
 """The published program's arithmetic: the pipeline with its exact savings taken back, to measure them against."""
 
+import copy
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -96,7 +97,8 @@ def make_plain(pipe: HunyuanPortraitPipeline, keep: Collection[str] = ()) -> Pla
     unknown = set(keep) - SAVINGS.keys()
     if unknown:
         raise UserError(f"There is no saving {', '.join(sorted(unknown))}; there is {', '.join(SAVINGS)}.")
-    plain = PlainPipeline(**pipe.components, resolution=pipe.config.resolution)
+    plain = copy.copy(pipe)  # with the hooks that offload its networks
+    plain.__class__ = PlainPipeline
     plain.kept = frozenset(keep)
     pipe.unet.set_attn_processor(PortraitAttnProcessor() if "projections" in keep else PlainAttnProcessor())
     return plain

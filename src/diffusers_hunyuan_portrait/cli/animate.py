@@ -21,7 +21,9 @@ from ..loading import (
     load_pipeline,
 )
 from ..media import check_output, open_frames, read_image
+from ..sampling import SOLVERS, Ranks, make_solver
 from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
+from .launched import joined
 
 
 def parse_scale(text: str, option: str) -> float | tuple[float, float]:
@@ -82,6 +84,13 @@ def animate(
     motion_guidance_scale: Annotated[
         str, typer.Option(metavar="NUMBER|FIRST:LAST", help="How strongly the driving motion is followed.")
     ] = "2.0",
+    solver: Annotated[
+        str, typer.Option(help=f"How steps are taken: {', '.join(SOLVERS)}.", show_default="the model's")
+    ] = "",
+    guidance_interval: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Guide only between these noise levels (σ).", show_default=False),
+    ] = None,
     window_size: Annotated[int, typer.Option(help="Frames that are denoised together.")] = 25,
     window_overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
     window_shift: Annotated[int, typer.Option(help="Frames the windows move at each step.")] = 3,
@@ -100,8 +109,14 @@ def animate(
         "appearance_guidance_scale": parse_scale(appearance_guidance_scale, "--appearance-guidance-scale"),
         "motion_guidance_scale": parse_scale(motion_guidance_scale, "--motion-guidance-scale"),
     }
+    interval = None if guidance_interval is None else parse_scale(guidance_interval, "--guidance-interval")
+    if isinstance(interval, float):
+        raise UserError(f"--guidance-interval is {guidance_interval!r}; it must be two numbers as LOW:HIGH.")
+    if solver and solver not in SOLVERS:
+        raise UserError(f"There is no solver {solver!r}; there is {', '.join(SOLVERS)}.")
     settings = {
         "num_inference_steps": steps,
+        "guidance_interval": interval,
         "window_size": window_size,
         "window_overlap": window_overlap,
         "window_shift": window_shift,
@@ -110,34 +125,38 @@ def animate(
     }
     check_settings(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     picture, clip = read_image(portrait), open_frames(driving)
-    chosen_device = choose_device(device)
-    chosen_dtype = choose_dtype(dtype, chosen_device)
-    check_offload(offload, chosen_device)
-    finder = load_detector(detector, device=chosen_device, path=detector_path)
-    with StageProgress() as progress:
-        pipe = load_pipeline(
-            model,
-            chosen_device,
-            chosen_dtype,
-            offload,
-            accept_licences=accept_licences or (ask_to_accept if is_on_terminal() else False),
-            on_progress=in_megabytes(progress),
-        )
-    seed = torch.seed() % 2**32 if seed is None else seed
-    console.print(f"Faces by {finder.name}, on {chosen_device} in {pipe.unet.dtype}, seed {seed}.")
-    with StageProgress() as progress:
-        run_animation(
-            pipe,
-            picture,
-            clip,
-            output,
-            detector=finder,
-            height=height,
-            width=width,
-            crop_only=crop_only,
-            decode_chunk_size=decode_chunk_size,
-            on_progress=progress,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            **settings,
-        )
-    console.print(f"Wrote {output}", soft_wrap=True, markup=False)
+    with joined(choose_device(device)) as (chosen_device, shared):
+        chosen_dtype = choose_dtype(dtype, chosen_device)
+        check_offload(offload, chosen_device)
+        finder = load_detector(detector, device=chosen_device, path=detector_path)
+        with StageProgress() as progress, Ranks(shared=shared).first_goes_first():  # it may fetch and convert
+            pipe = load_pipeline(
+                model,
+                chosen_device,
+                chosen_dtype,
+                offload,
+                accept_licences=accept_licences or (ask_to_accept if is_on_terminal() else False),
+                on_progress=in_megabytes(progress),
+            )
+        if shared:
+            pipe.share_work()
+        if solver:
+            pipe.scheduler = make_solver(solver, pipe.scheduler)
+        seed = pipe.ranks.hand_out(lambda: torch.seed() % 2**32) if seed is None else seed
+        console.print(f"Faces by {finder.name}, on {chosen_device} in {pipe.unet.dtype}, seed {seed}.")
+        with StageProgress() as progress:
+            run_animation(
+                pipe,
+                picture,
+                clip,
+                output,
+                detector=finder,
+                height=height,
+                width=width,
+                crop_only=crop_only,
+                decode_chunk_size=decode_chunk_size,
+                on_progress=progress,
+                generator=torch.Generator("cpu").manual_seed(seed),
+                **settings,
+            )
+        console.print(f"Wrote {output}", soft_wrap=True, markup=False)

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import UserError
 from .animate import animate
+from .bench import bench
 from .bundle import bundle
 from .convert import convert
 from .display import show_error, show_log
@@ -28,6 +29,7 @@ app.command()(bundle)
 app.command()(doctor)
 app.command()(prepare)
 app.command()(train)
+app.command()(bench)
 
 
 def run() -> None:

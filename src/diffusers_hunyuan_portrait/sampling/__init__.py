@@ -3,9 +3,11 @@
 from .guidance import BranchWeights, branch_weights, guidance_schedule
 from .latents import ClipLatents
 from .ranks import LostRankError, Ranks
+from .solvers import SOLVERS, make_solver
 from .windows import Window, accumulate_window, count_entries, plan_windows
 
 __all__ = [
+    "SOLVERS",
     "BranchWeights",
     "ClipLatents",
     "LostRankError",
@@ -15,5 +17,6 @@ __all__ = [
     "branch_weights",
     "count_entries",
     "guidance_schedule",
+    "make_solver",
     "plan_windows",
 ]

@@ -35,6 +35,19 @@ class Ranks:
         """This process's own of `count` equal pieces of work: neighbours, one more or less than others have."""
         return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
+    @contextmanager
+    def first_goes_first(self) -> Iterator[None]:
+        """The others do what is within when the first has done it."""
+        if self.shared and self.rank > 0:
+            self._wait_for_all()
+        yield
+        if self.shared and self.rank == 0:
+            self._wait_for_all()
+
+    def _wait_for_all(self) -> None:
+        with _telling_of_lost_ranks():
+            dist.barrier(group=self.group)
+
     def hand_out(self, make: Callable[[], T]) -> T:
         """What `make` gives in the first process, in all of them; or its error."""
         if not self.shared:

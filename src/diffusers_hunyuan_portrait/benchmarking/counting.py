@@ -1,0 +1,53 @@
+"""Floating-point operations, as torch counts them, on tensors with content or without."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass
+class Operations:
+    """Multiplications and additions, as two each.
+
+    Args:
+        products: of convolutions and products of matrices.
+        attention: of the products within attention, which torch counts for some devices' kernels only.
+    """
+
+    products: int = 0
+    attention: int = 0
+
+
+def attention_flops(query: Any, key: Any, value: Any, *others: Any, out_shape: Any = None, **named: Any) -> int:
+    """Two products, for the CPU's fused attention, which torch's counter does not know."""
+    return 4 * query[0] * query[1] * query[2] * key[2] * query[3]
+
+
+def attention_backward_flops(
+    gradient: Any, query: Any, key: Any, value: Any, *others: Any, out_shape: Any = None, **named: Any
+) -> int:
+    """Five products: one is done anew."""
+    return attention_flops(query, key, value) * 5 // 2
+
+
+@contextmanager
+def count_operations() -> Iterator[Operations]:
+    """Counts what is done within; the numbers are there afterwards."""
+    aten = torch.ops.aten
+    operations = Operations()
+    counter = FlopCounterMode(
+        display=False,
+        custom_mapping={
+            aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+            aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
+        },
+    )
+    with counter:
+        yield operations
+    by_operator = counter.get_flop_counts().get("Global", {})
+    operations.attention = sum(count for operator, count in by_operator.items() if "attention" in str(operator))
+    operations.products = sum(by_operator.values()) - operations.attention

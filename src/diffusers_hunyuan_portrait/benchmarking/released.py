@@ -1,0 +1,42 @@
+"""The pipeline at the released sizes with made-up weights, which take the time and the memory of real ones."""
+
+import torch
+from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
+
+from ..models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
+from ..pipeline import HunyuanPortraitPipeline
+
+
+def make_released(dtype: torch.dtype, device: torch.device | str) -> HunyuanPortraitPipeline:
+    """All components but the ID encoder, which runs outside torch.
+
+    Args:
+        dtype: of the weights; the motion extractor's stay in float32, as with real ones.
+        device: "meta" gives networks without content.
+    """
+    with torch.device(device):
+        motion_extractor = MotionExtractor()
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)  # so that none is made in float32 first: the UNet alone would take 6 GB
+        try:
+            networks = {
+                "im_adapter": IMAdapter(),
+                "pose_guider": PoseGuider(),
+                "unet": HunyuanPortraitUNet(),
+                "vae": AutoencoderKLTemporalDecoder(
+                    down_block_types=("DownEncoderBlock2D",) * 4,
+                    block_out_channels=(128, 256, 512, 512),
+                    layers_per_block=2,
+                    force_upcast=False,
+                ),
+            }
+        finally:
+            torch.set_default_dtype(default)
+    scheduler = EulerDiscreteScheduler(
+        prediction_type="v_prediction",
+        sigma_min=0.002,
+        sigma_max=700.0,
+        timestep_type="continuous",
+        use_karras_sigmas=True,
+    )
+    return HunyuanPortraitPipeline(scheduler=scheduler, motion_extractor=motion_extractor, **networks)
