@@ -25,6 +25,7 @@ def animate(
     detector: "face.Detector | str" = "auto",
     height: int | None = None,
     width: int | None = None,
+    detect_every: int = 1,
     crop_only: bool = False,
     decode_chunk_size: int = 8,
     on_progress: Progress | None = None,
@@ -43,6 +44,7 @@ def animate(
         driving: path, list of PIL images, (F, H, W, 3) uint8 array, or what `media.open_frames` gave.
         output: an .mp4, .m4v, .mov or .mkv file to be; it appears whole or not at all.
         detector: a name for `face.load_detector`, or any object with its `detect`.
+        detect_every: frames from one full search for faces to the next, as `pipe.prepare_conditions` takes it.
         height, width: size of the square as it is made, multiples of 8; the model's resolution by default.
         crop_only: write the square alone.
         decode_chunk_size: frames decoded at a time.
@@ -61,7 +63,13 @@ def animate(
     pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     original = media.read_image(portrait)
     conditions = pipe.prepare_conditions(
-        original, clip, height=height, width=width, detector=detector, on_progress=on_progress
+        original,
+        clip,
+        height=height,
+        width=width,
+        detector=detector,
+        detect_every=detect_every,
+        on_progress=on_progress,
     )
     if pipe.interrupt:
         raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")

@@ -434,6 +434,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         height: int | None = None,
         width: int | None = None,
         detector: "Detector | str" = "auto",
+        detect_every: int = 1,
         pad_frames: int = PAD_FRAMES,
         on_progress: Progress | None = None,
     ) -> PortraitConditions:
@@ -445,6 +446,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
         Args:
             image, driving_video, height, width, detector, on_progress: as in the call.
+            detect_every: frames of the clip from one full search for faces to the next; through those between them
+                the face is followed, which is faster, and moves its points by small parts of a pixel.
             pad_frames: frames added at each end, to fade the motion in and out, and dropped after decoding.
 
         Raises:
@@ -455,7 +458,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self._interrupt = False
         conditions = self.ranks.hand_out(
             lambda: self._prepare_conditions(
-                image, driving_video, height, width, detector, pad_frames, on_progress or no_progress
+                image, driving_video, height, width, detector, detect_every, pad_frames, on_progress or no_progress
             )
         )
         self._agree_on_interrupt()
@@ -468,6 +471,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         height: int | None,
         width: int | None,
         detector: "Detector | str",
+        detect_every: int,
         pad_frames: int,
         report: Progress,
     ) -> PortraitConditions:
@@ -485,11 +489,13 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         cut = face.crop_portrait(picture, detector, dino_size=self.im_adapter.config.image_size)
         portrait = face.cut_portrait(picture, cut.box, height, width)  # (H, W, 3), uint8
 
+        follower = face.FollowingDetector(detector, detect_every) if detect_every != 1 else detector
         lost: list[int] = []
 
         def followed() -> Iterator["face.DrivingFrame"]:
             crop_size = self.motion_extractor.config.image_size
-            for index, frame in enumerate(face.follow_driving(clip, detector, crop_size)):
+            frames = media.read_ahead(clip)
+            for index, frame in enumerate(face.follow_driving(frames, follower, crop_size)):
                 if not frame.seen:
                     lost.append(index)
                 report("detect", index + 1, clip.frame_count)

@@ -42,7 +42,7 @@ def test_two_processes_write_the_video_that_one_writes(inputs):
     assert shared.stderr.count("Wrote shared.mp4") == 1
     first, second = (np.stack(list(VideoReader(inputs / name))) for name in ("alone.mp4", "shared.mp4"))
     assert len(first) == NUM_FRAMES
-    # Where latents differ by rounding, a pixel may fall on the other side of a half, and the codec make more of it.
+    # Where latents differ by rounding, a pixel may be rounded otherwise, and the codec make more of it.
     assert np.abs(first.astype(int) - second).max() <= 3
 
 

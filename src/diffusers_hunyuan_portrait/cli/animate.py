@@ -72,6 +72,9 @@ def animate(
     detector_path: Annotated[
         Path | None, typer.Option(help="Where insightface's model pack or yoloface_v5m.pt is.", show_default=False)
     ] = None,
+    detect_every: Annotated[
+        int, typer.Option(min=1, help="Look for faces every N frames, and follow them through those between.")
+    ] = 1,
     height: Annotated[
         int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")
     ] = None,
@@ -151,6 +154,7 @@ def animate(
                 clip,
                 output,
                 detector=finder,
+                detect_every=detect_every,
                 height=height,
                 width=width,
                 crop_only=crop_only,

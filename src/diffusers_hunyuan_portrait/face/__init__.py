@@ -1,6 +1,14 @@
 """From pixels to what the networks are fed: faces found and followed, crops, points, levels and identity."""
 
-from .detection import DETECTORS, Detector, Face, load_detector, missing_for_detector, resolve_detector
+from .detection import (
+    DETECTORS,
+    Detector,
+    Face,
+    FollowingDetector,
+    load_detector,
+    missing_for_detector,
+    resolve_detector,
+)
 from .driving import DrivingCrops, DrivingFrame, crop_driving, follow_driving, gather_chunks, name_ranges
 from .identity import IdEncoder
 from .intensity import intensity_levels
@@ -12,6 +20,7 @@ __all__ = [
     "DrivingCrops",
     "DrivingFrame",
     "Face",
+    "FollowingDetector",
     "IdEncoder",
     "PortraitCrops",
     "crop_driving",

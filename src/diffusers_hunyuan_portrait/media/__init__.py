@@ -2,6 +2,7 @@
 
 from .images import MAX_MEGAPIXELS, MIN_SIDE, read_image
 from .pasting import paste_back
+from .reading_ahead import read_ahead
 from .video_reader import FrameSequence, VideoReader, open_frames
 from .video_writer import VideoWriter, check_output
 
@@ -14,5 +15,6 @@ __all__ = [
     "check_output",
     "open_frames",
     "paste_back",
+    "read_ahead",
     "read_image",
 ]

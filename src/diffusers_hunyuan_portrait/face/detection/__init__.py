@@ -5,6 +5,7 @@ from typing import Any
 
 from ...errors import UserError
 from . import insightface, yoloface
+from .following import FollowingDetector
 from .insightface import InsightFace
 from .interface import Detector, Face
 from .mtcnn import MTCNN
@@ -12,7 +13,15 @@ from .yoloface import YoloFace
 
 DETECTORS = ("insightface", "mtcnn", "yoloface")
 
-__all__ = ["DETECTORS", "Detector", "Face", "load_detector", "missing_for_detector", "resolve_detector"]
+__all__ = [
+    "DETECTORS",
+    "Detector",
+    "Face",
+    "FollowingDetector",
+    "load_detector",
+    "missing_for_detector",
+    "resolve_detector",
+]
 
 
 def resolve_detector(name: str = "auto") -> str:

@@ -4,7 +4,7 @@ Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment using Multi-task 
 2016. The weights are described in `face/weights/README.md`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from typing import Literal, NamedTuple
@@ -37,6 +37,7 @@ MOST_CANDIDATES = 512  # kept of a pyramid level, and of all levels together: no
 MIRRORED_SIDES = [2, 1, 0, 3]  # the sides of a box, as they follow each other in a mirror image
 MIRRORED_POINTS = [1, 0, 2, 4, 3]  # the five points likewise
 SECOND_LOOKS = 2
+FOLLOWING_LOOKS = 3  # from where a face was a frame before
 BATCH = 256  # candidates run through R-Net or O-Net at once
 
 
@@ -74,10 +75,23 @@ class MTCNN:
             candidates = self._confirm(picture, self._refine(picture, self._propose(picture)))
             for _ in range(SECOND_LOOKS):
                 candidates, landmarks = self._look_again(picture, candidates)
-        return [
-            Face(box * np.tile(scale, 2), points * scale, score)
-            for box, score, points in zip(*candidates, landmarks, strict=True)
-        ]
+        return _as_faces(candidates, landmarks, scale)
+
+    @torch.inference_mode()
+    def follow(self, image: Picture, faces: Sequence[Face]) -> list[Face]:
+        """The `faces` of a frame in the next one, `image`; those that cannot be found any more are left out.
+
+        The last network looks again where each was, which is what `detect` ends with: where faces move less than
+        their size the points come out the same but for small parts of a pixel.
+        """
+        picture, scale = _searched(as_picture(image))
+        boxes = np.array([face.box / np.tile(scale, 2) for face in faces]).reshape(-1, 4)
+        candidates = Candidates(boxes, np.array([face.score for face in faces]))
+        landmarks = np.empty((0, 5, 2))
+        with _one_thread():
+            for _ in range(FOLLOWING_LOOKS):
+                candidates, landmarks = self._look_again(picture, candidates)
+        return _as_faces(candidates, landmarks, scale)
 
     def _propose(self, picture: Picture) -> Candidates:
         """P-Net over all levels of the pyramid: every place that may hold a face, as a square."""
@@ -162,6 +176,14 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _as_faces(candidates: Candidates, landmarks: NDArray[np.float64], scale: NDArray[np.float64]) -> list[Face]:
+    """In the image's pixels, of which there are `scale` to one of the searched picture, in x and y."""
+    return [
+        Face(box * np.tile(scale, 2), points * scale, score)
+        for box, score, points in zip(*candidates, landmarks, strict=True)
+    ]
 
 
 def _searched(image: Picture) -> tuple[Picture, NDArray[np.float64]]:
