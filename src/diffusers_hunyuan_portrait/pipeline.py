@@ -27,7 +27,9 @@ from .progress import Progress, no_progress
 from .sampling import (
     BranchWeights,
     ClipLatents,
+    DeepFeatures,
     Ranks,
+    Traffic,
     Window,
     branch_weights,
     guidance_schedule,
@@ -66,6 +68,7 @@ class HunyuanPortraitPipelineOutput(BaseOutput):
 class Branch(NamedTuple):
     """What one branch of guidance is given; `None` is left out of its attention."""
 
+    name: str
     weight: float
     image_latents: torch.Tensor  # (1, 1, 4, h, w)
     image_tokens: torch.Tensor | None
@@ -80,6 +83,16 @@ class _RunInputs(NamedTuple):
     image_tokens: torch.Tensor  # (1, S, C)
     black_pose: torch.Tensor | None  # (1, 1, C0, h, w), where no poses are given
     added_time_ids: torch.Tensor  # (1, 3)
+    features: DeepFeatures | None = None  # where some are kept from step to step
+
+
+class _Step(NamedTuple):
+    """One step of a run."""
+
+    number: int
+    whole: int  # the last step that ran the whole UNet; features are kept from then on
+    timestep: torch.Tensor
+    weights: BranchWeights
 
 
 class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortraitLoraLoaderMixin):
@@ -188,6 +201,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         appearance_guidance_scale: Guidance = 2.0,
         motion_guidance_scale: Guidance = 2.0,
         guidance_interval: tuple[float, float] | None = None,
+        cache_interval: int = 1,
         window_size: int = 25,
         window_overlap: int = 3,
         window_shift: int = 3,
@@ -218,6 +232,9 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             motion_guidance_scale: the same for the driving motion.
             guidance_interval: lowest and highest σ at which there is guidance; at others both scales are 1, which
                 takes one UNet call a window. Changes the picture; `None` has guidance throughout.
+            cache_interval: steps from one run of the whole UNet to the next; in those between only its outermost
+                blocks are run, and what the inner ones gave is kept, 5 MB a frame and branch at 512×512 in half
+                precision. Changes the picture; 1 keeps nothing.
             window_size: frames the UNet sees at a time.
             window_overlap: frames that neighbouring windows share; less than `window_size`.
             window_shift: frames the windows move at each step.
@@ -246,6 +263,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             appearance_guidance_scale=appearance_guidance_scale,
             motion_guidance_scale=motion_guidance_scale,
             guidance_interval=guidance_interval,
+            cache_interval=cache_interval,
             window_size=window_size,
             window_overlap=window_overlap,
             window_shift=window_shift,
@@ -301,6 +319,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         first = timesteps[:1].to(noise.device)
         noised = self.scheduler.add_noise(start.to(noise.device), noise, first)
         clip = ClipLatents(noised, self.scheduler, device, self.ranks)
+        place = noise.device  # the host, for a long clip
         del noise, noised
         # Schedulers want to have scaled an input before they step.
         self.scheduler.scale_model_input(clip.latents[:, :1], timesteps[0])
@@ -308,12 +327,14 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         plan = functools.partial(plan_windows, num_frames, window_size, window_overlap, window_shift)
 
         # 5. Denoise: at each step, the mean of all windows' predictions takes one scheduler step
-        inputs = _RunInputs(conditions, image_latents, image_tokens, black_pose, added_time_ids)
+        features = DeepFeatures(place, device) if cache_interval > 1 else None
+        inputs = _RunInputs(conditions, image_latents, image_tokens, black_pose, added_time_ids, features)
         with self._counter(on_progress, "denoise", len(timesteps) * len(plan(0))) as count:
             for step, timestep in enumerate(timesteps):
                 scales = (appearance_scales[step], motion_scales[step]) if is_guided[step] else (1.0, 1.0)
                 windows, weights = plan(step), branch_weights(*scales)
-                self._predict(clip, inputs, windows, weights, timestep, count)
+                whole_step = step // cache_interval * cache_interval
+                self._predict(clip, inputs, windows, _Step(step, whole_step, timestep, weights), count)
                 if self._agree_on_interrupt():
                     break  # the latents stay those of the last whole step
                 # A callback may keep the latents that it was given; where there is none, no copy is spent.
@@ -349,20 +370,19 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         clip: ClipLatents,
         inputs: "_RunInputs",
         windows: Sequence[Window],
-        weights: BranchWeights,
-        timestep: torch.Tensor,
+        step: "_Step",
         count: Callable[[], Any],
     ) -> None:
         """Adds this process's part of a step's predictions to `clip`, as far as the run is not interrupted."""
-        names = self._branches_needed(weights)
+        names = self._branches_needed(step.weights)
         part = self.ranks.part(len(windows) * len(names))
         for index, window in enumerate(windows):
             start = index * len(names)
             own = names[max(part.start - start, 0) : max(part.stop - start, 0)]
             if own:
-                sample = self.scheduler.scale_model_input(clip.read(window), timestep).to(self.unet.dtype)
-                branches = self._branches(own, weights, inputs, window)
-                prediction = self._predict_window(sample, timestep.to(self.unet.dtype), branches, inputs, window)
+                sample = self.scheduler.scale_model_input(clip.read(window), step.timestep).to(self.unet.dtype)
+                branches = self._branches(own, step.weights, inputs, window)
+                prediction = self._predict_window(sample, branches, inputs, step, window)
                 if prediction is None:
                     return
                 clip.add(prediction, window)
@@ -371,9 +391,9 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
     def _predict_window(
         self,
         sample: torch.Tensor,
-        timestep: torch.Tensor,
         branches: Sequence[Branch],
         inputs: "_RunInputs",
+        step: "_Step",
         window: Window,
     ) -> torch.Tensor | None:
         """The guided prediction of one window in float32, or `None` where the run is interrupted."""
@@ -385,15 +405,22 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             if self.interrupt:
                 return None
             image_latents = branch.image_latents.expand(-1, sample.shape[1], -1, -1, -1)
-            prediction = self.unet(
+            features, kept = inputs.features, None
+            if features is not None and step.number != step.whole:
+                kept = features.read(branch.name, window, since=step.whole)
+            prediction, *deep = self.unet(
                 torch.cat([sample, image_latents], dim=2),
-                timestep,
+                step.timestep.to(self.unet.dtype),
                 branch.image_tokens,
                 inputs.added_time_ids,
                 motion_hidden_states=branch.motion_tokens,
                 pose_features=pose_features,
+                deep_features=kept,
+                return_deep_features=features is not None,
                 return_dict=False,
-            )[0]
+            )
+            if features is not None and kept is None:
+                features.write(branch.name, window, step.number, deep[0])
             guided += branch.weight * prediction.float()
         return guided
 
@@ -416,7 +443,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         if "full" in names:
             motion_tokens = self._pick(inputs.conditions.motion_tokens, window)
             given["full"] = (inputs.image_latents, inputs.image_tokens, motion_tokens)
-        return [Branch(getattr(weights, name), *given[name]) for name in names]
+        return [Branch(name, getattr(weights, name), *given[name]) for name in names]
 
     def _agree_on_interrupt(self) -> bool:
         """Whether the run is interrupted in any of the processes that share it; then it is in all of them."""
@@ -636,14 +663,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
     def _pick(self, motion_tokens: torch.Tensor, window: Window) -> torch.Tensor:
         """The tokens of a window, where and as the UNet takes them; the clip's may stay on the CPU."""
-        return self._bring(motion_tokens[:, window.on(motion_tokens.device)]).to(self.unet.dtype)
-
-    def _bring(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor on the device that the networks run on, copied there without waiting for it."""
-        device = self._execution_device
-        if device.type == "cuda" and tensor.device.type == "cpu":
-            return tensor.pin_memory().to(device, non_blocking=True)
-        return tensor.to(device)
+        picked = motion_tokens[:, window.on(motion_tokens.device)]
+        return Traffic(self._execution_device).bring(picked).to(self.unet.dtype)
 
     def _encode_pose(self, conditions: PortraitConditions, window: Window) -> torch.Tensor:
         """Pose features of a window, (1, window, C, h, w)."""
@@ -659,7 +680,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
     def _guide(self, pose_images: torch.Tensor) -> torch.Tensor:
         """(1, 3, F, H, W) to pose features, (1, F, C, h, w)."""
-        features = self.pose_guider(self._bring(pose_images)).sample
+        features = self.pose_guider(Traffic(self._execution_device).bring(pose_images)).sample
         return features.transpose(1, 2).to(self.unet.dtype)
 
     @torch.no_grad()
@@ -780,6 +801,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         appearance_guidance_scale: Guidance = 2.0,
         motion_guidance_scale: Guidance = 2.0,
         guidance_interval: tuple[float, float] | None = None,
+        cache_interval: int = 1,
         window_size: int = 25,
         window_overlap: int = 3,
         window_shift: int = 3,
@@ -806,6 +828,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self._check_size(resolution if height is None else height, resolution if width is None else width)
         counts = {
             "num_inference_steps": num_inference_steps,
+            "cache_interval": cache_interval,
             "window_size": window_size,
             "decode_chunk_size": decode_chunk_size,
         }

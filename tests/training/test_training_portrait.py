@@ -5,7 +5,6 @@ import torch
 from id_model import PLACES, write_id_model
 from training_parts import make_batch, make_pipeline
 
-from diffusers_hunyuan_portrait.sampling import BranchWeights
 from diffusers_hunyuan_portrait.training import ObjectiveOptions, PortraitTraining
 
 
@@ -65,9 +64,16 @@ def test_zero_conditions_predict_what_the_branches_of_guidance_predict():
         sample = noisy / (sigma**2 + 1).sqrt()
         black = pipe._guide(torch.zeros(1, 3, 1, 32, 32))
         ids = torch.tensor([[12.5, 0.0, 0.0]])
-        for weights, image_kept, motion_kept in (((1, 0, 0), 0, 0), ((0, 1, 0), 1, 0), ((0, 0, 1), 1, 1)):
-            branches = pipe._branches(BranchWeights(*weights), portrait[:1, None], image[:1], motion[:1])
-            branch = pipe._predict_window(sample, sigma.log() / 4, branches, black, ids)
+        for image_kept, motion_kept in ((0, 0), (1, 0), (1, 1)):
+            seen = image_kept * portrait[:1, None].expand(-1, sample.shape[1], -1, -1, -1)
+            branch = pipe.unet(
+                torch.cat([sample, seen], dim=2),
+                sigma.log() / 4,
+                image[:1] if image_kept else None,
+                ids,
+                motion[:1] if motion_kept else None,
+                black,
+            ).sample
             found = stage.predict(
                 noisy, sigma[None], image_kept * portrait[:1], image_kept * image[:1], motion_kept * motion[:1]
             )

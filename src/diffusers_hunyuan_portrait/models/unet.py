@@ -92,8 +92,10 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
         added_time_ids: torch.Tensor,
         motion_hidden_states: torch.Tensor | None = None,
         pose_features: torch.Tensor | None = None,
+        deep_features: torch.Tensor | None = None,
+        return_deep_features: bool = False,
         return_dict: bool = True,
-    ) -> UNetSpatioTemporalConditionOutput | tuple[torch.Tensor]:
+    ) -> UNetSpatioTemporalConditionOutput | tuple[torch.Tensor, ...]:
         """One prediction.
 
         Args:
@@ -104,6 +106,9 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
             added_time_ids: (B, 3): frames a second, motion bucket, noise augmentation.
             motion_hidden_states: motion tokens, (B, F, M, C); `None` leaves that attention out.
             pose_features: (B, F, C0, h, w), or with axes of length 1 that broadcast; added after `conv_in`.
+            deep_features: (B, F, C, h, w), what an earlier call returned as such: then only the outermost blocks
+                are run, on what the inner ones gave at another noise level. An approximation.
+            return_deep_features: also return them, as the last of the tuple; needs `return_dict=False`.
             return_dict: `False` gives a plain tuple.
 
         Returns:
@@ -127,26 +132,36 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
             hidden_states = (hidden_states.unflatten(0, (batch_size, num_frames)) + pose_features).flatten(0, 1)
 
         skips = [hidden_states]
-        for down_block in self.down_blocks:
+        for down_block in self.down_blocks[:1] if deep_features is not None else self.down_blocks:
             hidden_states, block_skips = through(down_block, hidden_states)
             skips.extend(block_skips)
 
-        hidden_states = through(self.mid_block, hidden_states)
-
-        for up_block in self.up_blocks:
-            num_skips = len(up_block.resnets)
-            skips, block_skips = skips[:-num_skips], skips[-num_skips:]
-            # Where sides are no multiple of all the halvings, each upsampling is told the size it must meet.
-            upsample_size = skips[-1].shape[2:] if skips else None
-            hidden_states = through(
+        def upwards(up_block, hidden_states):
+            block_skips = skips[-len(up_block.resnets) :]
+            del skips[-len(up_block.resnets) :]
+            return through(
                 up_block,
                 hidden_states,
                 res_hidden_states_tuple=tuple(block_skips),
-                upsample_size=upsample_size,
+                # Where sides are no multiple of all the halvings, each upsampling is told the size it must meet.
+                upsample_size=skips[-1].shape[2:] if skips else None,
             )
+
+        *inner, outermost = self.up_blocks
+        if deep_features is None:
+            hidden_states = through(self.mid_block, hidden_states)
+            for up_block in inner:
+                hidden_states = upwards(up_block, hidden_states)
+        else:
+            hidden_states = deep_features.flatten(0, 1)
+            skips = skips[: len(outermost.resnets)]  # without that of the first halving
+        deep = hidden_states
+        hidden_states = upwards(outermost, hidden_states)
 
         hidden_states = self.conv_out(self.conv_act(self.conv_norm_out(hidden_states)))
         output = hidden_states.unflatten(0, (batch_size, num_frames))
+        if return_deep_features:
+            return output, deep.unflatten(0, (batch_size, num_frames))
         return UNetSpatioTemporalConditionOutput(sample=output) if return_dict else (output,)
 
     def _embed_time(self, timestep, added_time_ids: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
