@@ -23,6 +23,7 @@ DEFAULT_MODEL = PUBLISHED
 ADVICE = f"give a folder that `hunyuan-portrait convert` wrote, or a repository on the Hub, as {DEFAULT_MODEL}"
 MODEL_VARIABLE = "HUNYUAN_PORTRAIT_MODEL"  # in the environment: the model, where none is given
 OFFLOADS = ("none", "model", "sequential", "group")
+COMPRESSIONS = ("none", "fp8", "int8")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -134,6 +135,44 @@ def place(pipe: HunyuanPortraitPipeline, device: torch.device, offload: str = "n
         pipe.enable_group_offload(
             onload_device=device, offload_type="leaf_level", use_stream=device.type == "cuda"
         )
+
+
+def compress(pipe: HunyuanPortraitPipeline, weights: str) -> None:
+    """Keeps the UNet's weights in fewer bytes; they are widened again where they are used. Changes the picture.
+
+    Args:
+        weights: "fp8", half of half precision; "int8", the same with a scale for each row, by torchao; "none".
+
+    Raises:
+        UserError: there is no such compression, or torchao is not installed.
+    """
+    if weights not in COMPRESSIONS:
+        raise UserError(f"There is no compression {weights!r}; use one of {', '.join(COMPRESSIONS)}.")
+    if weights == "fp8":
+        pipe.unet.enable_layerwise_casting(torch.float8_e4m3fn, pipe.unet.dtype)
+    elif weights == "int8":
+        try:
+            from torchao.quantization import Int8WeightOnlyConfig, quantize_
+        except ImportError as error:
+            raise UserError(
+                "int8 weights need torchao; install it with `pip install 'diffusers-hunyuan-portrait[torchao]'`."
+            ) from error
+        quantize_(pipe.unet, Int8WeightOnlyConfig())
+
+
+def load_lora(pipe: HunyuanPortraitPipeline, source: str) -> None:
+    """Loads a LoRA, and, where it is a student of few steps, the scheduler that it is sampled by.
+
+    Args:
+        source: a file, a folder, or a repository on the Hub.
+
+    Raises:
+        UserError: it is none, or not for this model; nothing is changed.
+    """
+    pipe.load_lora_weights(source)
+    scheduler = Path(source) / "scheduler"
+    if scheduler.is_dir():
+        pipe.scheduler = type(pipe.scheduler).from_pretrained(scheduler)
 
 
 def find_prepared(model: str) -> Path | None:

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..face import load_detector
 from ..hub.consent import ACCEPT_VARIABLE
 from ..loading import (
+    COMPRESSIONS,
     DEFAULT_MODEL,
     MODEL_VARIABLE,
     PACKAGED,
@@ -18,6 +19,8 @@ from ..loading import (
     check_settings,
     choose_device,
     choose_dtype,
+    compress,
+    load_lora,
     load_pipeline,
 )
 from ..media import check_output, open_frames, read_image
@@ -94,6 +97,16 @@ def animate(
         str | None,
         typer.Option(metavar="LOW:HIGH", help="Guide only between these noise levels (σ).", show_default=False),
     ] = None,
+    cache_interval: Annotated[
+        int, typer.Option(help="Run the whole UNet every N steps, its outermost blocks in those between.")
+    ] = 1,
+    lora: Annotated[
+        str | None, typer.Option(help="A LoRA: a file, a folder, or a repository on the Hub.", show_default=False)
+    ] = None,
+    weights: Annotated[str, typer.Option(help="The UNet's weights in memory: none, fp8 or int8.")] = "none",
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the UNet's blocks first; pays where many clips follow.")
+    ] = False,
     window_size: Annotated[int, typer.Option(help="Frames that are denoised together.")] = 25,
     window_overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
     window_shift: Annotated[int, typer.Option(help="Frames the windows move at each step.")] = 3,
@@ -115,11 +128,14 @@ def animate(
     interval = None if guidance_interval is None else parse_scale(guidance_interval, "--guidance-interval")
     if isinstance(interval, float):
         raise UserError(f"--guidance-interval is {guidance_interval!r}; it must be two numbers as LOW:HIGH.")
+    if weights not in COMPRESSIONS:
+        raise UserError(f"There is no compression {weights!r}; use one of {', '.join(COMPRESSIONS)}.")
     if solver and solver not in SOLVERS:
         raise UserError(f"There is no solver {solver!r}; there is {', '.join(SOLVERS)}.")
     settings = {
         "num_inference_steps": steps,
         "guidance_interval": interval,
+        "cache_interval": cache_interval,
         "window_size": window_size,
         "window_overlap": window_overlap,
         "window_shift": window_shift,
@@ -143,8 +159,13 @@ def animate(
             )
         if shared:
             pipe.share_work()
+        if lora is not None:
+            load_lora(pipe, lora)
+        compress(pipe, weights)
         if solver:
             pipe.scheduler = make_solver(solver, pipe.scheduler)
+        if compile:
+            pipe.unet.compile_repeated_blocks(fullgraph=True)
         seed = pipe.ranks.hand_out(lambda: torch.seed() % 2**32) if seed is None else seed
         console.print(f"Faces by {finder.name}, on {chosen_device} in {pipe.unet.dtype}, seed {seed}.")
         with StageProgress() as progress:
