@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional
 
-from diffusers_hunyuan_portrait.benchmarking import count_operations, make_released
+from diffusers_hunyuan_portrait.benchmarking import count_operations, fill, make_released
 from diffusers_hunyuan_portrait.convert.checkpoint import DTYPES
 from diffusers_hunyuan_portrait.training import AdapterTraining, ConsistencyTraining, PortraitTraining, Sizes
 
@@ -49,23 +49,6 @@ def norms_in_float32() -> Iterator[None]:
         patch.object(functional, "group_norm", in_float32(functional.group_norm)),
     ):
         yield
-
-
-def fill(network: torch.nn.Module) -> None:
-    """Gives a network on the meta device weights of the surrounding mode.
-
-    Frozen weights become buffers, for the tracker takes all parameters to have gradients.
-    """
-    for module in network.modules():
-        for name, weight in list(module.named_parameters(recurse=False)):
-            filled = torch.empty(weight.shape, dtype=weight.dtype)
-            if weight.requires_grad:
-                setattr(module, name, torch.nn.Parameter(filled))
-            else:
-                delattr(module, name)
-                module.register_buffer(name, filled)
-        for name, value in list(module.named_buffers(recurse=False)):
-            setattr(module, name, torch.empty(value.shape, dtype=value.dtype))
 
 
 def make_batch(sizes: Sizes, examples: int, frames: int, cached: bool) -> dict[str, torch.Tensor]:

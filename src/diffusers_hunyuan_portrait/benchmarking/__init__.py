@@ -8,7 +8,7 @@ from .measuring import (
     measure_run,
 )
 from .plain import SAVINGS, PlainPipeline, make_plain
-from .released import make_released
+from .released import fill, make_released
 
 __all__ = [
     "SAVINGS",
@@ -16,6 +16,7 @@ __all__ = [
     "Operations",
     "PlainPipeline",
     "count_operations",
+    "fill",
     "make_plain",
     "make_released",
     "measure_matrix_rate",

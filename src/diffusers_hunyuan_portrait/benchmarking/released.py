@@ -40,3 +40,20 @@ def make_released(dtype: torch.dtype, device: torch.device | str) -> HunyuanPort
         use_karras_sigmas=True,
     )
     return HunyuanPortraitPipeline(scheduler=scheduler, motion_extractor=motion_extractor, **networks)
+
+
+def fill(network: torch.nn.Module) -> None:
+    """Gives a network on the meta device weights of the surrounding mode, such as those without content.
+
+    Frozen weights become buffers, for torch's memory tracker takes all parameters to have gradients.
+    """
+    for module in network.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            filled = torch.empty(weight.shape, dtype=weight.dtype)
+            if weight.requires_grad:
+                setattr(module, name, torch.nn.Parameter(filled))
+            else:
+                delattr(module, name)
+                module.register_buffer(name, filled)
+        for name, value in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.empty(value.shape, dtype=value.dtype))
