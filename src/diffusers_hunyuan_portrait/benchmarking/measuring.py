@@ -63,7 +63,8 @@ class Stopwatch:
     """Times blocks of work without waiting for the device between them."""
 
     def __init__(self, device: torch.device):
-        self.device, self._marks = device, []
+        self.device = device
+        self._marks: list[tuple[Any, Any]] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -186,9 +187,10 @@ def measure_run(
 
 def _run(pipe: HunyuanPortraitPipeline, conditions: Any, report: Progress, **settings: Any) -> torch.Tensor:
     generator = torch.Generator().manual_seed(SEED)
-    return pipe(
+    result: Any = pipe(
         conditions=conditions, generator=generator, output_type="latent", on_progress=report, **settings
-    ).frames
+    )
+    return result.frames
 
 
 def _decode(

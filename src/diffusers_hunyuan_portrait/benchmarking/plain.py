@@ -73,7 +73,12 @@ class PlainAttnProcessor(PortraitAttnProcessor):
     """Repeats tokens for every row of queries before it projects them."""
 
     def __call__(
-        self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: Tokens | None = None, **kwargs: Any
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: Tokens | None = None,
+        attention_mask: torch.Tensor | None = None,
+        temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
         if encoder_hidden_states is not None:
             rows = len(hidden_states)
@@ -83,7 +88,7 @@ class PlainAttnProcessor(PortraitAttnProcessor):
                     for tokens in encoder_hidden_states
                 )
             )
-        return super().__call__(attn, hidden_states, encoder_hidden_states, **kwargs)
+        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
 
 def make_plain(pipe: HunyuanPortraitPipeline, keep: Collection[str] = ()) -> PlainPipeline:

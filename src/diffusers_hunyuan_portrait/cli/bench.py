@@ -118,7 +118,7 @@ def _show(facts: dict[str, Any], runs: list[Measured]) -> None:
     table = Table(
         "", *(run.setting for run in runs), *([f"{runs[0].setting} ÷ {runs[-1].setting}"] if runs[1:] else [])
     )
-    rows = [
+    rows: list[tuple[str, str, list[float]]] = [
         ("UNet calls a window and step", "{:.0f}", [run.unet_calls for run in runs]),
         ("TFLOP a window and step", "{:.1f}", [run.window_step_tflop for run in runs]),
         ("of attention's products", "{:.1f}", [run.attention_tflop for run in runs]),
