@@ -120,8 +120,8 @@ def _show(facts: dict[str, Any], runs: list[Measured]) -> None:
     )
     rows: list[tuple[str, str, list[float]]] = [
         ("UNet calls a window and step", "{:.0f}", [run.unet_calls for run in runs]),
-        ("TFLOP a window and step", "{:.1f}", [run.window_step_tflop for run in runs]),
-        ("of attention's products", "{:.1f}", [run.attention_tflop for run in runs]),
+        ("TFLOP a window and step", "{:.3g}", [run.window_step_tflop for run in runs]),
+        ("of attention's products", "{:.3g}", [run.attention_tflop for run in runs]),
         ("seconds a window and step", "{:.3f}", [run.window_step_s for run in runs]),
         ("share of the matrix rate", "{:.0%}", [run.matrix_share(facts["matrix_tflops"]) for run in runs]),
         ("decoding, ms a frame", "{:.0f}", [1000 * run.decode_s for run in runs]),
