@@ -137,6 +137,16 @@ def place(pipe: HunyuanPortraitPipeline, device: torch.device, offload: str = "n
         )
 
 
+def check_compression(weights: str) -> None:
+    """Sees that there is such a compression.
+
+    Raises:
+        UserError: there is not.
+    """
+    if weights not in COMPRESSIONS:
+        raise UserError(f"There is no compression {weights!r}; use one of {', '.join(COMPRESSIONS)}.")
+
+
 def compress(pipe: HunyuanPortraitPipeline, weights: str) -> None:
     """Keeps the UNet's weights in fewer bytes; they are widened again where they are used. Changes the picture.
 
@@ -146,8 +156,7 @@ def compress(pipe: HunyuanPortraitPipeline, weights: str) -> None:
     Raises:
         UserError: there is no such compression, or torchao is not installed.
     """
-    if weights not in COMPRESSIONS:
-        raise UserError(f"There is no compression {weights!r}; use one of {', '.join(COMPRESSIONS)}.")
+    check_compression(weights)
     if weights == "fp8":
         pipe.unet.enable_layerwise_casting(torch.float8_e4m3fn, pipe.unet.dtype)
     elif weights == "int8":

@@ -29,9 +29,9 @@ from .sampling import (
     ClipLatents,
     DeepFeatures,
     Ranks,
-    Traffic,
     Window,
     branch_weights,
+    bring,
     guidance_schedule,
     plan_windows,
 )
@@ -664,7 +664,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
     def _pick(self, motion_tokens: torch.Tensor, window: Window) -> torch.Tensor:
         """The tokens of a window, where and as the UNet takes them; the clip's may stay on the CPU."""
         picked = motion_tokens[:, window.on(motion_tokens.device)]
-        return Traffic(self._execution_device).bring(picked).to(self.unet.dtype)
+        return bring(picked, self._execution_device).to(self.unet.dtype)
 
     def _encode_pose(self, conditions: PortraitConditions, window: Window) -> torch.Tensor:
         """Pose features of a window, (1, window, C, h, w)."""
@@ -680,7 +680,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
     def _guide(self, pose_images: torch.Tensor) -> torch.Tensor:
         """(1, 3, F, H, W) to pose features, (1, F, C, h, w)."""
-        features = self.pose_guider(Traffic(self._execution_device).bring(pose_images)).sample
+        features = self.pose_guider(bring(pose_images, self._execution_device)).sample
         return features.transpose(1, 2).to(self.unet.dtype)
 
     @torch.no_grad()
@@ -711,7 +711,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         """
         first, last = pad_frames, latents.shape[1] - pad_frames
         report = on_progress or no_progress
-        starts = [start for start in range(0, last, decode_chunk_size) if start + decode_chunk_size > first]
+        starts = self._chunk_starts(latents.shape[1], pad_frames, decode_chunk_size)
         for turn in range(0, len(starts), self.ranks.size):
             if self._agree_on_interrupt():
                 break
@@ -723,10 +723,15 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                         "The networks gave pictures that hold no numbers (NaN): the guidance is too strong, the "
                         f"weights are damaged, or {self.vae.dtype} is too narrow for them; change one of these."
                     )
-                kept = pictures[max(first - start, 0) : last - start].float()
-                report("decode", min(start + len(pictures), last) - first, last - first)
-                yield (kept / 2 + 0.5).clamp(0, 1)
+                kept = pictures[max(first - start, 0) : max(last - start, 0)].float()
+                if len(kept):
+                    report("decode", min(start + len(pictures), last) - first, last - first)
+                    yield (kept / 2 + 0.5).clamp(0, 1)
         self.maybe_free_model_hooks()
+
+    def _chunk_starts(self, num_frames: int, pad_frames: int, size: int) -> list[int]:
+        """Where the chunks begin that hold more than padding."""
+        return [start for start in range(0, num_frames - pad_frames, size) if start + size > pad_frames]
 
     def _decode_turn(
         self, latents: torch.Tensor, starts: Sequence[int], size: int

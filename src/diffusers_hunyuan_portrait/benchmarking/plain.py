@@ -1,7 +1,7 @@
 """The published program's arithmetic: the pipeline with its exact savings taken back, to measure them against."""
 
 import copy
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,6 @@ import torch
 from ..errors import UserError
 from ..models.attention import PortraitAttnProcessor, Tokens
 from ..pipeline import Branch, HunyuanPortraitPipeline
-from ..progress import Progress
 from ..sampling import BranchWeights, Window
 
 # What costs nothing in the result (contract), each by a name.
@@ -52,21 +51,8 @@ class PlainPipeline(HunyuanPortraitPipeline):
             return super()._encode_pose(conditions, window)
         return self._guide(torch.zeros(1, 3, window.size, *conditions.portrait.shape[-2:]))
 
-    def decode_frames(
-        self,
-        latents: torch.Tensor,
-        decode_chunk_size: int = 8,
-        pad_frames: int = 0,
-        on_progress: Progress | None = None,
-    ) -> Iterator[torch.Tensor]:
-        if "padding" in self.kept:
-            yield from super().decode_frames(latents, decode_chunk_size, pad_frames, on_progress)
-            return
-        first, last = pad_frames, latents.shape[1] - pad_frames
-        start = 0
-        for chunk in super().decode_frames(latents, decode_chunk_size, 0, on_progress):
-            yield chunk[max(first - start, 0) : max(last - start, 0)]
-            start += len(chunk)
+    def _chunk_starts(self, num_frames: int, pad_frames: int, size: int) -> list[int]:
+        return super()._chunk_starts(num_frames, pad_frames if "padding" in self.kept else 0, size)
 
 
 class PlainAttnProcessor(PortraitAttnProcessor):

@@ -27,7 +27,6 @@ def make_released(dtype: torch.dtype, device: torch.device | str) -> HunyuanPort
                     down_block_types=("DownEncoderBlock2D",) * 4,
                     block_out_channels=(128, 256, 512, 512),
                     layers_per_block=2,
-                    force_upcast=False,
                 ),
             }
         finally:

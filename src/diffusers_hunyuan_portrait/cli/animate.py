@@ -11,10 +11,10 @@ from ..errors import UserError
 from ..face import load_detector
 from ..hub.consent import ACCEPT_VARIABLE
 from ..loading import (
-    COMPRESSIONS,
     DEFAULT_MODEL,
     MODEL_VARIABLE,
     PACKAGED,
+    check_compression,
     check_offload,
     check_settings,
     choose_device,
@@ -24,7 +24,7 @@ from ..loading import (
     load_pipeline,
 )
 from ..media import check_output, open_frames, read_image
-from ..sampling import SOLVERS, Ranks, make_solver
+from ..sampling import SOLVERS, Ranks, check_solver, make_solver
 from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
 from .launched import joined
 
@@ -128,10 +128,9 @@ def animate(
     interval = None if guidance_interval is None else parse_scale(guidance_interval, "--guidance-interval")
     if isinstance(interval, float):
         raise UserError(f"--guidance-interval is {guidance_interval!r}; it must be two numbers as LOW:HIGH.")
-    if weights not in COMPRESSIONS:
-        raise UserError(f"There is no compression {weights!r}; use one of {', '.join(COMPRESSIONS)}.")
-    if solver and solver not in SOLVERS:
-        raise UserError(f"There is no solver {solver!r}; there is {', '.join(SOLVERS)}.")
+    check_compression(weights)
+    if solver:
+        check_solver(solver)
     settings = {
         "num_inference_steps": steps,
         "guidance_interval": interval,

@@ -4,8 +4,8 @@ from .features import DeepFeatures
 from .guidance import BranchWeights, branch_weights, guidance_schedule
 from .latents import ClipLatents
 from .ranks import LostRankError, Ranks
-from .solvers import SOLVERS, make_solver
-from .traffic import Traffic
+from .solvers import SOLVERS, check_solver, make_solver
+from .traffic import bring
 from .windows import Window, accumulate_window, count_entries, plan_windows
 
 __all__ = [
@@ -15,10 +15,11 @@ __all__ = [
     "DeepFeatures",
     "LostRankError",
     "Ranks",
-    "Traffic",
     "Window",
     "accumulate_window",
     "branch_weights",
+    "bring",
+    "check_solver",
     "count_entries",
     "guidance_schedule",
     "make_solver",

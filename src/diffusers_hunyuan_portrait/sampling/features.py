@@ -2,7 +2,7 @@
 
 import torch
 
-from .traffic import Traffic
+from .traffic import Returns, bring
 from .windows import Window
 
 NEVER = -1
@@ -17,7 +17,7 @@ class DeepFeatures:
     """
 
     def __init__(self, place: torch.device, device: torch.device):
-        self.place, self._traffic = place, Traffic(device)
+        self.place, self.device, self._returns = place, device, Returns()
         self._kept: dict[str, torch.Tensor] = {}  # (1, F, C, h, w)
         self._steps: dict[str, torch.Tensor] = {}  # (F,) on the host: when each was written
 
@@ -27,11 +27,11 @@ class DeepFeatures:
         `None` where one of its frames has none of step `since` or later: its branch may not have been run, or
         another process may have run it.
         """
-        self._traffic.settle()
+        self._returns.settle()
         if branch not in self._kept or self._steps[branch][window.on("cpu")].min() < since:
             return None
         kept = self._kept[branch]
-        return self._traffic.bring(kept[:, window.on(kept.device)])
+        return bring(kept[:, window.on(kept.device)], self.device)
 
     def write(self, branch: str, window: Window, step: int, features: torch.Tensor) -> None:
         """Keeps a window's features of a step; where windows share a frame, the last one's."""
@@ -50,4 +50,4 @@ class DeepFeatures:
         if self.place == features.device:
             receive(features[:, last_turn])
         else:
-            self._traffic.send(features[:, last_turn], receive)
+            self._returns.send(features[:, last_turn], receive)

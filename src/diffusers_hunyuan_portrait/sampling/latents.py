@@ -8,7 +8,7 @@ import torch
 from diffusers import SchedulerMixin
 
 from .ranks import Ranks
-from .traffic import Traffic
+from .traffic import Returns, bring
 from .windows import Window, accumulate_window, count_entries
 
 # A clip is stepped this many frames at a time, so that a scheduler's temporaries do not grow with it.
@@ -28,21 +28,21 @@ class ClipLatents:
 
     def __init__(self, latents: torch.Tensor, scheduler: SchedulerMixin, device: torch.device, ranks: Ranks):
         self.latents, self.total, self.ranks = latents, torch.zeros_like(latents), ranks
-        self.device, self._traffic = device, Traffic(device)
+        self.device, self._returns = device, Returns()
         starts = range(0, latents.shape[1], SCHEDULER_SLICE)
         self._slices = [slice(start, start + SCHEDULER_SLICE) for start in starts]
         self._schedulers = [scheduler, *(copy.deepcopy(scheduler) for _ in self._slices[1:])]
 
     def read(self, window: Window) -> torch.Tensor:
         """A window's latents on the device, (1, window.size, C, h, w)."""
-        return self._traffic.bring(self.latents[:, window.on(self.latents.device)])
+        return bring(self.latents[:, window.on(self.latents.device)], self.device)
 
     def add(self, prediction: torch.Tensor, window: Window) -> None:
         """Adds a window's prediction, (1, window.size, C, h, w), to the sum."""
         if self.total.device == prediction.device:
             accumulate_window(self.total, prediction, window)
         else:
-            self._traffic.send(prediction, lambda arrived: accumulate_window(self.total, arrived, window))
+            self._returns.send(prediction, lambda arrived: accumulate_window(self.total, arrived, window))
 
     def step(
         self, windows: Sequence[Window], timestep: torch.Tensor, *, in_place: bool = True, **options: Any
@@ -55,13 +55,13 @@ class ClipLatents:
             in_place: writes over the present latents; otherwise `latents` is a new tensor.
             **options: further arguments of the scheduler's `step`.
         """
-        self._traffic.settle()
+        self._returns.settle()
         counts = count_entries(windows, self.device).view(-1, 1, 1, 1)
         stepped = self.latents if in_place else torch.empty_like(self.latents)
         for scheduler, part in zip(self._schedulers, self._slices, strict=True):
-            total = self._traffic.bring(self.total[:, part]).contiguous()
+            total = bring(self.total[:, part], self.device).contiguous()
             self.ranks.add_up(total)
-            latents = self._traffic.bring(self.latents[:, part])
+            latents = bring(self.latents[:, part], self.device)
             stepped[:, part] = scheduler.step(total / counts[part], timestep, latents, **options).prev_sample
         self.latents = stepped
         self.total.zero_()

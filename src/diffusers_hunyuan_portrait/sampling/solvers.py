@@ -10,6 +10,16 @@ EULER, DPM = "euler", "dpm++2m"
 SOLVERS = (EULER, DPM)
 
 
+def check_solver(name: str) -> None:
+    """Sees that there is such a solver.
+
+    Raises:
+        UserError: there is not.
+    """
+    if name not in SOLVERS:
+        raise UserError(f"There is no solver {name!r}; there is {', '.join(SOLVERS)}.")
+
+
 def make_solver(name: str, scheduler: SchedulerMixin) -> SchedulerMixin:
     """A scheduler that solves by the method called `name`, from one of `SOLVERS`.
 
@@ -21,8 +31,7 @@ def make_solver(name: str, scheduler: SchedulerMixin) -> SchedulerMixin:
     Raises:
         UserError: there is no such solver, or `scheduler` is not of Stable Video Diffusion's kind.
     """
-    if name not in SOLVERS:
-        raise UserError(f"There is no solver {name!r}; there is {', '.join(SOLVERS)}.")
+    check_solver(name)
     config: Any = scheduler.config
     if config.get("prediction_type") != "v_prediction" or not config.get("sigma_min"):
         raise UserError(

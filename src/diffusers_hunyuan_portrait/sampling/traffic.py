@@ -5,29 +5,25 @@ from collections.abc import Callable
 import torch
 
 
-class Traffic:
-    """Brings tensors to a device and back.
+def bring(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on the device; from the host to a GPU by pinned memory, which need not be waited for."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
-    Beside a GPU the host's side is pinned memory. What goes there does not wait for it; what comes back is handed
-    on when the next does, by when it has long arrived. Elsewhere nothing is put off.
 
-    Args:
-        device: where the networks run.
+class Returns:
+    """Tensors on their way from a device to the host.
+
+    Those of a GPU are handed on when the next one comes, by when they have long arrived; others at once.
     """
 
-    def __init__(self, device: torch.device):
-        self.device, self.is_pinned = device, device.type == "cuda"
+    def __init__(self) -> None:
         self._coming: tuple[torch.Tensor, Callable[[torch.Tensor], None], torch.cuda.Event] | None = None
-
-    def bring(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor on the device."""
-        if self.is_pinned and tensor.device.type == "cpu":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
 
     def send(self, tensor: torch.Tensor, receive: Callable[[torch.Tensor], None]) -> None:
         """Has `receive` called with a copy of a device's tensor on the host, at the latest by `settle`."""
-        if not self.is_pinned:
+        if tensor.device.type != "cuda":
             receive(tensor.cpu())
             return
         copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ..pipeline import HunyuanPortraitPipeline
 
 PORTRAIT_SIZE = 512  # the portrait that DINO's and ArcFace's pictures are made from, whatever size is generated
-# Luma, and two axes of colour that hue turns and saturation stretches.
 FEATURE_REACH = 0.4  # distances between the eyes: how far about a point an eye or the mouth counts
+# Luma, and two axes of colour that hue turns and saturation stretches.
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
