@@ -12,6 +12,7 @@ import numpy.typing as npt
 from skimage.data import astronaut
 
 FRAME_RATE = 25
+SHORT = 6  # frames, of a clip that drives a command
 
 # Where things are in the astronaut's picture, in pixels.
 HEAD, HEAD_RADIUS = (225.0, 115.0), 125.0

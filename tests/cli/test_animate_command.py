@@ -9,44 +9,11 @@ import av
 import numpy as np
 import pytest
 import torch
-from astronaut import moving_frames, portrait_picture
+from astronaut import SHORT, moving_frames
 from PIL import Image
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 from diffusers_hunyuan_portrait.media import VideoReader, VideoWriter, read_image
-
-NUM_FRAMES = 6
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory) -> Path:
-    """A folder with a portrait and a driving clip in which a face moves."""
-    folder = tmp_path_factory.mktemp("media")
-    Image.fromarray(portrait_picture()).save(folder / "portrait.png")
-    with VideoWriter(folder / "driving.mp4", frame_rate=Fraction(30000, 1001)) as writer:
-        for frame in moving_frames(NUM_FRAMES):
-            writer.write(frame)
-    return folder
-
-
-@pytest.fixture
-def animate(command, media, tmp_path):
-    """Runs `animate` on the good portrait and clip but for what a test changes; gives code, words and output."""
-
-    def call(*options, portrait=None, driving=None, output=None, model="tiny"):
-        output = output or tmp_path / "out.mp4"
-        words = (
-            portrait or media / "portrait.png",
-            driving or media / "driving.mp4",
-            "-o",
-            output,
-            "--model",
-            model,
-        )
-        code, said = command("animate", *words, "--steps", 1, "--seed", 3, "--detector", "mtcnn", *options)
-        return code, said, output
-
-    return call
 
 
 def codec_of(path: Path) -> tuple[str, str]:
@@ -68,7 +35,7 @@ def test_the_square_is_put_back_into_the_portrait_at_the_clips_rate(animate, med
     ]:
         assert stage in said
     clip, original = VideoReader(output), read_image(media / "portrait.png")
-    assert (clip.frame_count, clip.frame_rate) == (NUM_FRAMES, Fraction(30000, 1001))
+    assert (clip.frame_count, clip.frame_rate) == (SHORT, Fraction(30000, 1001))
     assert codec_of(output) == ("h264", "yuv420p")
     assert (clip.height, clip.width) == original.shape[:2]
     first = next(iter(clip)).astype(int)
@@ -82,7 +49,7 @@ def test_crop_only_writes_the_square_alone(animate):
     code, said, output = animate("--crop-only", "--height", 72, "--width", 64)
     assert code == 0, said
     clip = VideoReader(output)
-    assert (clip.width, clip.height, clip.frame_count) == (64, 72, NUM_FRAMES)
+    assert (clip.width, clip.height, clip.frame_count) == (64, 72, SHORT)
 
 
 def test_a_seed_repeats_the_file(animate, tmp_path):
@@ -102,12 +69,12 @@ def test_a_still_picture_drives_one_frame(animate, media):
 def test_frames_without_a_face_are_named_and_the_clip_goes_on(animate, tmp_path):
     driving = tmp_path / "lost.mp4"
     with VideoWriter(driving, frame_rate=25) as writer:
-        for index, frame in enumerate(moving_frames(NUM_FRAMES)):
+        for index, frame in enumerate(moving_frames(SHORT)):
             writer.write(np.zeros_like(frame) if index in (0, 2, 3) else frame)
     code, said, output = animate(driving=driving)
     assert code == 0, said
     assert "No face was found in 3 of 6 driving frames: 0, 2-3" in said
-    assert VideoReader(output).frame_count == NUM_FRAMES
+    assert VideoReader(output).frame_count == SHORT
 
 
 def bad_file(kind: str, folder: Path, good: Path) -> Path:
@@ -134,26 +101,26 @@ def bad_file(kind: str, folder: Path, good: Path) -> Path:
         ("cut", "cut short"),
     ],
 )
-def test_an_unreadable_file_is_refused(animate, media, tmp_path, role, kind, sentence):
+def test_an_unreadable_file_is_refused(animate, refused, media, tmp_path, role, kind, sentence):
     good = media / {"portrait": "portrait.png", "driving": "driving.mp4"}[role]
     path = bad_file(kind, tmp_path, good)
     refused(animate(**{role: path}), sentence, str(path))
 
 
 @pytest.mark.parametrize(("side", "words"), [(1, "1x1 pixels"), (20_000, "400 megapixels")])
-def test_a_portrait_of_a_senseless_size_is_refused(animate, tmp_path, side, words):
+def test_a_portrait_of_a_senseless_size_is_refused(animate, refused, tmp_path, side, words):
     path = tmp_path / "portrait.png"
     Image.new("1", (side, side)).save(path)
     refused(animate(portrait=path), str(path), words)
 
 
-def test_a_portrait_without_a_face_is_refused(animate, tmp_path):
+def test_a_portrait_without_a_face_is_refused(animate, refused, tmp_path):
     path = tmp_path / "portrait.png"
     Image.new("RGB", (256, 256), (90, 120, 150)).save(path)
     refused(animate(portrait=path), "No face was found in the portrait")
 
 
-def test_a_clip_without_any_face_is_refused(animate, tmp_path):
+def test_a_clip_without_any_face_is_refused(animate, refused, tmp_path):
     path = tmp_path / "driving.mp4"
     with VideoWriter(path, frame_rate=25) as writer:
         for _ in range(3):
@@ -186,7 +153,7 @@ def test_a_clip_without_any_face_is_refused(animate, tmp_path):
         (["--model", "/nowhere"], ["/nowhere", "convert", "drawn-faces, tiny"]),
     ],
 )
-def test_a_senseless_setting_is_refused(animate, options, words):
+def test_a_senseless_setting_is_refused(animate, refused, options, words):
     refused(animate(*options), *words)
 
 
@@ -201,11 +168,11 @@ def test_a_senseless_setting_is_refused(animate, options, words):
         (["--detector", "eyes"], "eyes"),
     ],
 )
-def test_a_senseless_setting_is_told_before_the_model_is_looked_for(animate, options, words):
+def test_a_senseless_setting_is_told_before_the_model_is_looked_for(animate, refused, options, words):
     refused(animate(*options, model="/nowhere"), words)
 
 
-def test_a_folder_that_is_no_model_is_refused(animate, tmp_path):
+def test_a_folder_that_is_no_model_is_refused(animate, refused, tmp_path):
     refused(animate(model=tmp_path), "not a converted model", str(tmp_path))
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableVideoDiffusionPipeline"}')
     refused(animate(model=tmp_path), "StableVideoDiffusionPipeline")
@@ -213,7 +180,7 @@ def test_a_folder_that_is_no_model_is_refused(animate, tmp_path):
     refused(animate(model=tmp_path), "incomplete or damaged")
 
 
-def test_a_model_with_a_pickle_in_it_is_refused(animate, tiny_model_dir, tmp_path):
+def test_a_model_with_a_pickle_in_it_is_refused(animate, refused, tiny_model_dir, tmp_path):
     model = tmp_path / "model"
     (model / "pose_guider").mkdir(parents=True)
     for path in tiny_model_dir.iterdir():
@@ -224,7 +191,7 @@ def test_a_model_with_a_pickle_in_it_is_refused(animate, tiny_model_dir, tmp_pat
     refused(animate(model=model), "incomplete or damaged", str(model))
 
 
-def test_an_output_that_cannot_be_is_refused(animate, tmp_path):
+def test_an_output_that_cannot_be_is_refused(animate, refused, tmp_path):
     refused(animate(output=tmp_path / "nowhere" / "out.mp4"), "nowhere")
     refused(animate(output=tmp_path / "out.txt"), "out.txt", ".mp4")
     code, said, _ = animate(output=tmp_path)
@@ -249,7 +216,7 @@ def test_an_input_is_not_overwritten(animate, media, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_too_little_memory_is_a_sentence(animate, monkeypatch):
+def test_too_little_memory_is_a_sentence(animate, refused, monkeypatch):
     def fail(*_args, **_settings):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nMore lines.")
 
@@ -307,15 +274,3 @@ def write_and_wait(self, frame, timestamp=None):
 media.VideoWriter.write = write_and_wait
 run()
 """
-
-
-def refused(result: tuple[int, str, Path], *words: str) -> None:
-    """One sentence with these words, exit code 2, no traceback and no output."""
-    code, said, output = result
-    assert code == 2, said
-    assert "Traceback" not in said
-    assert said.count("Error:") == 1
-    error = said.partition("Error:")[2]
-    assert all(word in error for word in words), error
-    assert not output.exists()
-    assert not list(output.parent.glob(".*")) if output.parent.exists() else True

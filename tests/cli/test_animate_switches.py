@@ -1,0 +1,122 @@
+"""The switches of `animate` that trade the picture for speed or memory, and those that must not change it."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from astronaut import SHORT
+from lora_files import write_lora
+
+from diffusers_hunyuan_portrait.media import VideoReader
+from diffusers_hunyuan_portrait.tiny import make_tiny
+
+# Rounded otherwise, a pixel may differ by one, and the codec make more of it.
+CODEC = 3
+
+
+@pytest.fixture
+def video(animate, tmp_path):
+    """The bytes of the video that `animate` writes with these options, two steps long, the square alone."""
+
+    def write(*options: object) -> bytes:
+        file = tmp_path / "switched.mp4"
+        code, said, _ = animate("--steps", 2, "--crop-only", *options, output=file)
+        assert code == 0, said
+        return file.read_bytes()
+
+    return write
+
+
+@pytest.fixture
+def lora(tmp_path):
+    return write_lora(tmp_path / "lora", make_tiny(torch.float32).unet)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--weights", "fp8"],
+        ["--solver", "dpm++2m"],
+        ["--cache-interval", 2],
+        ["--guidance-interval", "0:5"],
+    ],
+)
+def test_an_approximation_changes_the_picture(video, options):
+    assert video(*options) != video()
+
+
+def test_int8_weights_change_the_picture(video):
+    pytest.importorskip("torchao", reason="torchao is an extra, and says much on every import without a GPU")
+    assert video("--weights", "int8") != video()
+
+
+def test_int8_weights_without_torchao_are_refused(animate, refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
+    refused(animate("--weights", "int8"), "torchao", "pip install")
+
+
+def test_a_lora_changes_the_picture(video, lora):
+    assert video("--lora", lora) != video()
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        (["--weights", "none"], []),
+        (["--solver", "euler"], []),
+        (["--cache-interval", 1], []),
+        (["--guidance-interval", "0:1000"], []),
+        # No step is at so much noise, so none is guided.
+        (
+            ["--guidance-interval", "5000:6000"],
+            ["--appearance-guidance-scale", 1, "--motion-guidance-scale", 1],
+        ),
+        (["--detect-every", 1], []),
+    ],
+)
+def test_what_changes_nothing_writes_the_same_file(video, options, same):
+    assert video(*options) == video(*same)
+
+
+def test_a_followed_face_drives_every_frame(animate):
+    code, said, output = animate("--detect-every", 3)
+    assert code == 0, said
+    assert "No face was found" not in said
+    assert len(list(VideoReader(output))) == SHORT
+
+
+def test_compiled_blocks_write_the_same_video(animate, tmp_path):
+    frames = []
+    for options in ([], ["--compile"]):
+        code, said, output = animate(
+            "--crop-only", "--height", 64, "--width", 64, *options, output=tmp_path / f"{len(frames)}.mp4"
+        )
+        assert code == 0, said
+        frames.append(np.stack(list(VideoReader(output))).astype(int))
+    assert np.abs(frames[0] - frames[1]).max() <= CODEC
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--weights", "fp4"], ["fp4", "int8"]),
+        (["--solver", "runge"], ["runge", "dpm++2m"]),
+        (["--cache-interval", 0], ["cache_interval", "0"]),
+        (["--guidance-interval", "5"], ["--guidance-interval", "LOW:HIGH"]),
+        (["--guidance-interval", "5:1"], ["guidance_interval"]),
+        (["--guidance-interval", "a:b"], ["--guidance-interval", "a:b"]),
+    ],
+)
+def test_a_senseless_switch_is_told_before_the_model_is_looked_for(animate, refused, options, words):
+    refused(animate(*options, model="/nowhere"), *words)
+
+
+def test_a_lora_that_is_none_is_refused(animate, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code, said, output = animate("--lora", empty)
+    assert code == 2
+    assert f"No LoRA could be read from {empty}" in said
+    assert "Traceback" not in said
+    assert not output.exists()
