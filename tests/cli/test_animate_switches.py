@@ -117,6 +117,6 @@ def test_a_lora_that_is_none_is_refused(animate, tmp_path):
     empty.mkdir()
     code, said, output = animate("--lora", empty)
     assert code == 2
-    assert f"No LoRA could be read from {empty}" in said
+    assert "No LoRA could be read from" in said
     assert "Traceback" not in said
     assert not output.exists()
