@@ -1,4 +1,4 @@
-"""The work of one window and step at the released sizes, 25 frames of 512×512, counted on networks without content.
+"""The work of one window and step at the released sizes, 25 frames of 512×512, on networks without content.
 
 As the published program's 104.4 TFLOP were counted: without attention's products. A change that spends more fails.
 """
