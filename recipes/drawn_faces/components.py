@@ -24,7 +24,11 @@ LATENT_CHANNELS = 8
 TOKEN_WIDTH = 128  # of image and motion tokens
 NUM_IMAGE_TOKENS = 16
 NUM_MEMORIES = 4  # and motion tokens: the fewer, the more the expression counts beside them when all is new
-MOTION_HARMONICS = 2  # waves that describe each motion parameter
+MOTION_HARMONICS = 4  # waves that describe each motion parameter
+# How large the waves of each parameter are: yaw, pitch, roll; x, y, size; and the face's own. Were they alike, the
+# refiner would learn where the head is first, and by then have forgotten the face, which counts only once it is drawn
+# in the right place.
+WAVE_AMPLITUDES = np.repeat([0.5, 1.0, 2.0], [3, 3, 7]).astype(np.float32)
 EXPRESSION_DIM = 13 * 2 * MOTION_HARMONICS
 ID_DIM = 64
 
@@ -69,10 +73,10 @@ def describe_motion(vectors: np.ndarray) -> np.ndarray:
         vectors: (..., 13) motion parameters in [-1, 1].
 
     Returns:
-        (..., EXPRESSION_DIM), float32, of unit variance.
+        (..., EXPRESSION_DIM), float32, with the deviations `WAVE_AMPLITUDES`.
     """
     angles = math.pi / 2 * np.asarray(vectors, np.float32)[..., None] * np.arange(1, MOTION_HARMONICS + 1)
-    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1) * math.sqrt(2)
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1) * math.sqrt(2) * WAVE_AMPLITUDES[:, None]
     return waves.reshape(*waves.shape[:-2], -1).astype(np.float32)
 
 

@@ -43,12 +43,12 @@ class Lengths:
 
     clips: int = 2000
     held_out: int = 64
-    autoencoder: int = 3600
-    motion: int = 5500
+    autoencoder: int = 3500
+    motion: int = 5200
     identity: int = 600
     image: int = 600
-    portrait: int = 9000
-    portrait_long: int = 1000
+    portrait: int = 6000
+    portrait_long: int = 700
 
 
 def draw_clips(work: Work, lengths: Lengths) -> bool:

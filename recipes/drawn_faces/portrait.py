@@ -28,11 +28,12 @@ def train_portrait(work: Work, name: str, start: Path, steps: int, long_steps: i
     }
     objective = {"face_weight": 3, "feature_weight": 4, "drop_all": 0.05, "drop_motion": 0.05}
     run = {"mixed_precision": "bf16", "clips_in_memory": 100_000, "log_every": 50, "checkpoint_every": 500}
-    optimizer = {"schedule": "cosine", "beta2": 0.99}
+    # What describes the motion is to stay as it is until the face is drawn well enough to need it.
+    optimizer = {"schedule": "cosine", "beta2": 0.99, "new_parts_learning_rate": 5e-4}
     short = {
         "model": str(start),
         "output": str(work.folder / name / "short"),
-        "run": run | {"max_steps": steps, "batch_size": 8, "num_frames": [4]},
+        "run": run | {"max_steps": steps, "batch_size": 16, "num_frames": [4]},
         "optimizer": optimizer | {"learning_rate": 1e-3, "warmup_steps": 200},
         # Where and how the head is to be is learnt under so much noise that nothing else tells it.
         "objective": objective | {"log_sigma_mean": 2.5, "log_sigma_std": 1.5},
@@ -42,7 +43,7 @@ def train_portrait(work: Work, name: str, start: Path, steps: int, long_steps: i
         "model": str(work.folder / name / "short" / "model"),
         "output": str(work.folder / name / "long"),
         "run": run | {"max_steps": long_steps, "batch_size": 2, "num_frames": [24]},
-        "optimizer": optimizer | {"learning_rate": 4e-4, "warmup_steps": 50},
+        "optimizer": optimizer | {"learning_rate": 4e-4, "new_parts_learning_rate": 2e-4, "warmup_steps": 50},
         "objective": objective | {"log_sigma_mean": 1.0, "log_sigma_std": 1.4},
         "examples": shared["examples"] | {"padding_probability": 0.3},
         "validation": shared["validation"] | {"every": 150, "examples": 16},

@@ -10,12 +10,17 @@ from diffusers_hunyuan_portrait.dataset import Clip, ClipWriter
 from diffusers_hunyuan_portrait.drawn_faces import Identity, Motion, draw, locate, random_motion
 from diffusers_hunyuan_portrait.evaluation import training_generator
 
+HEAD_PARAMETERS = 6  # yaw, pitch, roll, x, y and size come first in a motion's vector
 CLIPS = 0  # key of the training generator
 NUM_FRAMES = 24
 SIZE = 128  # pixels a side: more than the model makes, as drivers have
 # Slow clips hold poses far from each other, so that a portrait is also asked to move far, as in use.
 FRAME_RATES = (25.0, 12.0, 6.0, 3.0)
 CLIPS_PER_SHARD = 64
+# Heads of this share of the clips are nearly still. Under a moving head the face's own motion is a small part of the
+# picture, and what describes it is forgotten before it is of use.
+STILL_SHARE = 0.5
+STILL_SWAY = 0.15  # of their sway that is left
 
 
 def draw_clip(index: int) -> Clip:
@@ -23,6 +28,8 @@ def draw_clip(index: int) -> Clip:
     rng = training_generator(CLIPS, index)
     identity, frame_rate = Identity.random(rng), FRAME_RATES[index % len(FRAME_RATES)]
     motions = random_motion(rng, NUM_FRAMES, frame_rate)
+    if rng.random() < STILL_SHARE:
+        motions = _hold_head(motions)
     faces = [locate(identity, motion, SIZE) for motion in motions]
     return Clip(
         frames=np.stack([draw(identity, motion, SIZE) for motion in motions]),
@@ -34,6 +41,14 @@ def draw_clip(index: int) -> Clip:
             "motion": [motion.to_vector().tolist() for motion in motions],
         },
     )
+
+
+def _hold_head(motions: Sequence[Motion]) -> list[Motion]:
+    """The same motion of the face, with a head that sways little about where it is in the mean."""
+    vectors = np.stack([motion.to_vector() for motion in motions])
+    head = vectors[:, :HEAD_PARAMETERS]
+    vectors[:, :HEAD_PARAMETERS] = head.mean(0) + STILL_SWAY * (head - head.mean(0))
+    return [Motion.from_vector(vector) for vector in vectors]
 
 
 def write_clips(folder: Path, numbers: Sequence[int]) -> None:

@@ -1,0 +1,194 @@
+"""What each switch saves, and what it does to the picture: work, time, memory, and distances.
+
+python benchmarks/switches.py [--model drawn-faces] [--pairs 4] [--steps 25] [--device auto] [--json FILE]
+
+Every switch runs in a process of its own, so that its memory is its own, on the same drawn pairs and noise.
+Differences are from the default setting; the distance to the truth is of what was drawn as the pair asks for.
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
+from diffusers_hunyuan_portrait.benchmarking import make_plain, measure_run
+from diffusers_hunyuan_portrait.evaluation import Pair, make_pairs
+from diffusers_hunyuan_portrait.loading import choose_device, choose_dtype, compress, load_pipeline
+from diffusers_hunyuan_portrait.progress import no_progress
+from diffusers_hunyuan_portrait.sampling import make_solver
+
+SMALLEST = 128  # pixels a side of what is drawn for a model that makes less
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A way to run a model.
+
+    Args:
+        prepare: gives the pipeline to run.
+        settings: of its call.
+        compiled: whether the UNet's blocks are.
+    """
+
+    prepare: Callable[[HunyuanPortraitPipeline], HunyuanPortraitPipeline] = lambda pipe: pipe
+    settings: dict[str, Any] = field(default_factory=dict)
+    compiled: bool = False
+
+
+def _channels_last(pipe: HunyuanPortraitPipeline) -> HunyuanPortraitPipeline:
+    for network in (pipe.unet, pipe.vae):
+        network.to(memory_format=torch.channels_last)
+    return pipe
+
+
+def _solved_by(solver: str) -> Callable[[HunyuanPortraitPipeline], HunyuanPortraitPipeline]:
+    def prepare(pipe: HunyuanPortraitPipeline) -> HunyuanPortraitPipeline:
+        pipe.scheduler = make_solver(solver, pipe.scheduler)
+        return pipe
+
+    return prepare
+
+
+def _compressed(weights: str) -> Callable[[HunyuanPortraitPipeline], HunyuanPortraitPipeline]:
+    def prepare(pipe: HunyuanPortraitPipeline) -> HunyuanPortraitPipeline:
+        compress(pipe, weights)
+        return pipe
+
+    return prepare
+
+
+def switches(steps: int) -> dict[str, Switch]:
+    """All that is compared; the default comes first, as the others are measured from it."""
+    fewer = {"num_inference_steps": math.ceil(0.4 * steps)}
+    return {
+        "default": Switch(),
+        "plain": Switch(make_plain),
+        "channels last": Switch(_channels_last),
+        "--compile": Switch(compiled=True),
+        f"--steps {fewer['num_inference_steps']}": Switch(settings=fewer),
+        f"--steps {fewer['num_inference_steps']} --solver dpm++2m": Switch(_solved_by("dpm++2m"), fewer),
+        "--guidance-interval 0.5:20": Switch(settings={"guidance_interval": (0.5, 20.0)}),
+        "--cache-interval 2": Switch(settings={"cache_interval": 2}),
+        "--cache-interval 3": Switch(settings={"cache_interval": 3}),
+        "--weights fp8": Switch(_compressed("fp8")),
+        "--weights int8": Switch(_compressed("int8")),
+    }
+
+
+@dataclass
+class Outcome:
+    """What one switch took, and the latents and frames that came out, pair by pair."""
+
+    measured: dict[str, Any]
+    latents: list[torch.Tensor]
+    frames: list[np.ndarray]
+
+
+def run(name: str, options: argparse.Namespace) -> Outcome:
+    """Runs one switch over the pairs; the first is also timed and counted."""
+    device = choose_device(options.device)
+    switch = switches(options.steps)[name]
+    pipe = load_pipeline(options.model, device, choose_dtype(options.dtype, device))
+    size = max(SMALLEST, pipe.config.resolution)
+    prepared = [_prepare(pipe, pair, size) for pair in make_pairs(options.pairs)]
+    pipe = switch.prepare(pipe)
+    settings = {"num_inference_steps": options.steps} | switch.settings
+    measured = measure_run(pipe, prepared[0], name, compiled=switch.compiled, **settings).to_dict()
+    latents, frames = [], []
+    for seed, conditions in enumerate(prepared):
+        generator = torch.Generator().manual_seed(seed)
+        found: Any = pipe(
+            conditions=conditions, generator=generator, output_type="latent", on_progress=no_progress, **settings
+        )
+        decoded = list(pipe.decode_frames(found.frames, pad_frames=conditions.pad_frames, on_progress=no_progress))
+        latents.append(found.frames.float().cpu())
+        frames.append((torch.cat(decoded) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+    return Outcome(measured, latents, frames)
+
+
+def _prepare(pipe: HunyuanPortraitPipeline, pair: Pair, size: int) -> Any:
+    return pipe.prepare_conditions(
+        pair.draw_portrait(size), pair.draw_driving(size), detector=pair.detector(), on_progress=no_progress
+    )
+
+
+def compare(outcome: Outcome, default: Outcome, truths: Sequence[np.ndarray]) -> dict[str, float]:
+    """How far latents and frames are from the default's, and frames from the truth."""
+    far = [(found - usual).abs() for found, usual in zip(outcome.latents, default.latents, strict=True)]
+    return {
+        "latents_largest": max(difference.max().item() for difference in far),
+        "latents_mean": float(np.mean([difference.mean().item() for difference in far])),
+        "psnr_to_default": psnr(outcome.frames, default.frames),
+        "psnr_to_truth": psnr(outcome.frames, truths),
+    }
+
+
+def psnr(videos: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    """Of all frames together, dB."""
+    errors = [np.square(video.astype(float) - other).mean() for video, other in zip(videos, others, strict=True)]
+    error = float(np.mean(errors))
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def to_markdown(rows: dict[str, dict[str, Any]]) -> str:
+    """A table, a row a switch."""
+    head = (
+        "switch",
+        "GFLOP a window and step",
+        "seconds a window and step",
+        "seconds in all",
+        "memory, GB",
+        "latents: largest difference",
+        "mean",
+        "frames to default, dB",
+        "to the truth, dB",
+    )
+    lines = [" | ".join(head), " | ".join(["---"] + ["---:"] * (len(head) - 1))]
+    for name, row in rows.items():
+        work = 1000 * (row["window_step_tflop"] + row["attention_tflop"])
+        memory = (row["device_bytes"] or row["host_bytes"]) / GB
+        figures = [f"{work:.2f}", f"{row['window_step_s']:.3f}", f"{row['whole_s']:.2f}", f"{memory:.2f}"]
+        figures += [f"{row['latents_largest']:.2g}", f"{row['latents_mean']:.2g}"]
+        figures += ["same" if math.isinf(row["psnr_to_default"]) else f"{row['psnr_to_default']:.1f}"]
+        lines.append(" | ".join([f"`{name}`", *figures, f"{row['psnr_to_truth']:.2f}"]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="drawn-faces", help="as `animate` takes it")
+    parser.add_argument("--pairs", type=int, default=4, help="drawn pairs of 24 frames")
+    parser.add_argument("--steps", type=int, default=25, help="denoising steps")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--only", nargs="*", help="names of switches; the default is run in any case")
+    parser.add_argument("--json", type=Path, help="a file for all figures")
+    options = parser.parse_args()
+    names = [name for name in switches(options.steps) if not options.only or name in {"default", *options.only}]
+    rows: dict[str, dict[str, Any]] = {}
+    default = None
+    for name in names:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            outcome = pool.submit(run, name, options).result()
+        default = default or outcome
+        side = outcome.frames[0].shape[1]
+        truths = [pair.draw_truth(side) for pair in make_pairs(options.pairs)]
+        rows[name] = outcome.measured | compare(outcome, default, truths)
+        print(f"{name}: {rows[name]['whole_s']:.1f} s", flush=True)
+    print(to_markdown(rows))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
