@@ -122,3 +122,35 @@ def test_no_face_in_any_frame_is_said_with_their_number(replay):
 def test_no_frames_at_all_is_said(replay):
     with pytest.raises(UserError, match="no frames"):
         face.crop_driving([], replay([]))
+
+
+class Together:
+    """A detector of several frames at a time, which sees a face where a frame's first pixel is bright."""
+
+    batch_size = 3
+
+    def __init__(self):
+        self.batches: list[list[int]] = []
+
+    def detect_batch(self, images):
+        self.batches.append([image[0, 0, 0] for image in images])
+        assert len({image.shape for image in images}) == 1
+        return [[face.Face([4, 4, 28, 28], FIVE_POINTS, 0.9)] if image[0, 0, 0] else [] for image in images]
+
+
+FIVE_POINTS = [[10, 12], [22, 12], [16, 18], [11, 23], [21, 23]]
+
+
+def test_frames_are_detected_together_in_order_and_by_size():
+    detector = Together()
+    frames = [np.full((32, 32 + 8 * (index >= 4), 3), index, np.uint8) for index in range(9)]
+    followed = list(face.follow_driving(iter(frames), detector, 16))
+    assert detector.batches == [[0, 1, 2], [3], [4, 5, 6], [7, 8]]
+    assert [frame.seen for frame in followed] == [False] + [True] * 8
+
+
+def test_no_more_frames_are_taken_than_are_detected_together():
+    taken = []
+    frames = (taken.append(index) or np.full((32, 32, 3), 1 + index, np.uint8) for index in range(30))
+    next(face.follow_driving(frames, Together(), 16))
+    assert len(taken) == 3

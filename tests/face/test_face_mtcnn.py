@@ -132,3 +132,19 @@ def test_the_aligned_face_has_its_eyes_on_the_template(detector, astronaut):
     found = largest(detector.detect(np.pad(pixels, ((60, 60), (60, 60), (0, 0)))))
     # A similarity cannot bring all of a person's points onto the mean face's: her long face leaves 3 pixels.
     assert np.abs((found.landmarks[:2] - 60) / 2 - [[38.3, 51.7], [73.5, 51.5]]).max() < 4
+
+
+def test_frames_together_have_the_faces_that_each_has_alone(detector, astronaut):
+    frames = [astronaut, np.roll(astronaut, 21, axis=1), np.zeros_like(astronaut), astronaut[:, ::-1].copy()]
+    together = detector.detect_batch(frames)
+    assert [len(faces) for faces in together] == [len(detector.detect(frame)) for frame in frames]
+    assert together[2] == []
+    for faces, frame in zip(together, frames, strict=True):
+        for found, alone in zip(faces, detector.detect(frame), strict=True):
+            # Sums in another order can move a window by a part of a pixel, and all after it: seen up to 0.02.
+            np.testing.assert_allclose(found.landmarks, alone.landmarks, rtol=0, atol=0.1)
+            np.testing.assert_allclose(found.box, alone.box, rtol=0, atol=0.1)
+
+
+def test_pictures_too_small_to_be_searched_have_no_face(detector):
+    assert detector.detect_batch([np.zeros((8, 8, 3), np.uint8)] * 2) == [[], []]

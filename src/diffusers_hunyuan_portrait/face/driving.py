@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import NoFaceError, UserError
-from .detection.interface import Detector, Face, as_picture, largest_face
+from .detection.batching import detect_each
+from .detection.interface import Detector, Face, largest_face
 from .geometry import Box, face_square, portrait_box
 from .pixels import Picture, cut, resize
 
@@ -40,7 +41,7 @@ class DrivingCrops:
 
 
 def follow_driving(frames: Iterable[Any], detector: Detector, size: int = MOTION_SIZE) -> Iterator[DrivingFrame]:
-    """Follow the face through a clip, one `DrivingFrame` a frame, keeping one frame in memory.
+    """Follow the face through a clip, one `DrivingFrame` a frame, keeping one batch of frames in memory.
 
     The detector is asked once a frame, in order; the face with the largest box is taken. The first face found
     fixes the pose crop's place and the size that face crops lean on (contract, "Pose crop" and "Face crop"). A
@@ -59,10 +60,9 @@ def follow_driving(frames: Iterable[Any], detector: Detector, size: int = MOTION
     count = waiting = 0
     anchor: _Anchor | None = None
     last: DrivingFrame | None = None
-    for frame in frames:
+    for picture, faces in detect_each(frames, detector):
         count += 1
-        picture = as_picture(frame)
-        face = largest_face(detector.detect(picture))
+        face = largest_face(faces)
         if face is not None:
             anchor = anchor or _Anchor.of(face, picture)
             last = anchor.crop(picture, face, size)

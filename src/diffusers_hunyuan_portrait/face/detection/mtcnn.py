@@ -38,6 +38,7 @@ MIRRORED_SIDES = [2, 1, 0, 3]  # the sides of a box, as they follow each other i
 MIRRORED_POINTS = [1, 0, 2, 4, 3]  # the five points likewise
 SECOND_LOOKS = 2
 FOLLOWING_LOOKS = 3  # from where a face was a frame before
+GPU_BATCH = 16  # frames of a clip that a GPU searches together
 BATCH = 256  # candidates run through R-Net or O-Net at once
 
 
@@ -56,6 +57,9 @@ class MTCNN:
 
     Args:
         device: where the networks run.
+
+    Attributes:
+        batch_size: how many frames of a clip are best given to `detect_batch` at a time.
     """
 
     name = "mtcnn"
@@ -66,16 +70,25 @@ class MTCNN:
         weights = resources.files("diffusers_hunyuan_portrait.face") / "weights" / "mtcnn.safetensors"
         self.networks.load_state_dict(load(weights.read_bytes()))
         self.networks.to(self.device).eval().requires_grad_(False)
+        self.batch_size = 1 if self.device.type == "cpu" else GPU_BATCH
 
-    @torch.inference_mode()
     def detect(self, image: Picture) -> list[Face]:
         """Find the faces in `image`, (H, W, 3) uint8 RGB."""
-        picture, scale = _searched(as_picture(image))
+        return self.detect_batch([image])[0]
+
+    @torch.inference_mode()
+    def detect_batch(self, images: Sequence[Picture]) -> list[list[Face]]:
+        """Find the faces in each of some pictures of one size, together: the networks then do more at a time."""
+        searched = [_searched(as_picture(image)) for image in images]
+        pictures = [picture for picture, _ in searched]
         with _one_thread():
-            candidates = self._confirm(picture, self._refine(picture, self._propose(picture)))
+            candidates = self._confirm(pictures, self._refine(pictures, self._propose(pictures)))
             for _ in range(SECOND_LOOKS):
-                candidates, landmarks = self._look_again(picture, candidates)
-        return _as_faces(candidates, landmarks, scale)
+                candidates, landmarks = self._look_again(pictures, candidates)
+        return [
+            _as_faces(found, points, scale)
+            for found, points, (_, scale) in zip(candidates, landmarks, searched, strict=True)
+        ]
 
     @torch.inference_mode()
     def follow(self, image: Picture, faces: Sequence[Face]) -> list[Face]:
@@ -86,82 +99,101 @@ class MTCNN:
         """
         picture, scale = _searched(as_picture(image))
         boxes = np.array([face.box / np.tile(scale, 2) for face in faces]).reshape(-1, 4)
-        candidates = Candidates(boxes, np.array([face.score for face in faces]))
-        landmarks = np.empty((0, 5, 2))
+        candidates = [Candidates(boxes, np.array([face.score for face in faces]))]
+        landmarks = [np.empty((0, 5, 2))]
         with _one_thread():
             for _ in range(FOLLOWING_LOOKS):
-                candidates, landmarks = self._look_again(picture, candidates)
-        return _as_faces(candidates, landmarks, scale)
+                candidates, landmarks = self._look_again([picture], candidates)
+        return _as_faces(candidates[0], landmarks[0], scale)
 
-    def _propose(self, picture: Picture) -> Candidates:
-        """P-Net over all levels of the pyramid: every place that may hold a face, as a square."""
-        boxes, scores = [np.empty((0, 4))], [np.empty(0)]
-        for factor in _pyramid(picture):
-            found = self._propose_at(picture, factor)
-            boxes.append(found.boxes)
-            scores.append(found.scores)
-        candidates = Candidates(np.concatenate(boxes), np.concatenate(scores))
-        candidates = _best(candidates, CANDIDATE_OVERLAP)
-        return Candidates(_squares(candidates.boxes), candidates.scores)
+    def _propose(self, pictures: Sequence[Picture]) -> list[Candidates]:
+        """P-Net over all levels of the pyramid: every place in each picture that may hold a face, as a square."""
+        levels = [self._propose_at(pictures, factor) for factor in _pyramid(pictures[0])]
+        found = zip(*levels, strict=True) if levels else [()] * len(pictures)  # a tiny picture has no level
+        return [_with_squares(_best(_joined(parts), CANDIDATE_OVERLAP)) for parts in found]
 
-    def _propose_at(self, picture: Picture, factor: float) -> Candidates:
-        height, width = picture.shape[:2]
+    def _propose_at(self, pictures: Sequence[Picture], factor: float) -> list[Candidates]:
+        height, width = pictures[0].shape[:2]
         size = (round(width * factor), round(height * factor))
-        level = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        face, shift = self.networks.pnet(_as_input(level[None]).to(self.device))
-        face, shift = face[0].cpu().numpy(), shift[0].cpu().numpy()  # (rows, columns), (4, rows, columns)
-        rows, columns = np.nonzero(face > PROPOSAL_SCORE)
-        corners = PROPOSAL_STRIDE * np.stack([columns, rows, columns, rows], axis=1)
-        corners[:, 2:] += PROPOSAL_WINDOW
-        boxes = corners * np.array([width / size[0], height / size[1]] * 2)
-        boxes = _regressed(boxes, shift[:, rows, columns].T)
-        return _best(Candidates(boxes, face[rows, columns].astype(np.float64)), LEVEL_OVERLAP)
+        level = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
+        faces, shifts = self.networks.pnet(_as_input(np.array(level, dtype=np.uint8)).to(self.device))
+        found = []
+        # face is (rows, columns), shift (4, rows, columns).
+        for face, shift in zip(faces.cpu().numpy(), shifts.cpu().numpy(), strict=True):
+            rows, columns = np.nonzero(face > PROPOSAL_SCORE)
+            corners = PROPOSAL_STRIDE * np.stack([columns, rows, columns, rows], axis=1)
+            corners[:, 2:] += PROPOSAL_WINDOW
+            boxes = corners * np.array([width / size[0], height / size[1]] * 2)
+            boxes = _regressed(boxes, shift[:, rows, columns].T)
+            found.append(_best(Candidates(boxes, face[rows, columns].astype(np.float64)), LEVEL_OVERLAP))
+        return found
 
-    def _refine(self, picture: Picture, candidates: Candidates) -> Candidates:
+    def _refine(self, pictures: Sequence[Picture], candidates: Sequence[Candidates]) -> list[Candidates]:
         """R-Net: the candidates that still look like a face, moved to it, as squares."""
-        scores, shift = self._look(self.networks.rnet, picture, candidates.boxes, REFINE_SIZE)
-        keep = scores > REFINE_SCORE
-        boxes = _regressed(candidates.boxes[keep], shift[keep])
-        refined = _best(Candidates(boxes, scores[keep]), CANDIDATE_OVERLAP)
-        return Candidates(_squares(refined.boxes), refined.scores)
+        refined = []
+        looks = self._look(self.networks.rnet, pictures, [found.boxes for found in candidates], REFINE_SIZE)
+        for found, (scores, shift) in zip(candidates, looks, strict=True):
+            keep = scores > REFINE_SCORE
+            boxes = _regressed(found.boxes[keep], shift[keep])
+            refined.append(_with_squares(_best(Candidates(boxes, scores[keep]), CANDIDATE_OVERLAP)))
+        return refined
 
-    def _confirm(self, picture: Picture, candidates: Candidates) -> Candidates:
+    def _confirm(self, pictures: Sequence[Picture], candidates: Sequence[Candidates]) -> list[Candidates]:
         """O-Net: the candidates that are faces, one for each face, moved to it."""
-        scores, shift, _ = self._look(self.networks.onet, picture, candidates.boxes, OUTPUT_SIZE)
-        keep = scores > OUTPUT_SCORE
-        boxes = _regressed(candidates.boxes[keep], shift[keep])
-        return _best(Candidates(boxes, scores[keep]), CANDIDATE_OVERLAP, relative_to="smaller")
+        confirmed = []
+        looks = self._look(self.networks.onet, pictures, [found.boxes for found in candidates], OUTPUT_SIZE)
+        for found, (scores, shift, _) in zip(candidates, looks, strict=True):
+            keep = scores > OUTPUT_SCORE
+            boxes = _regressed(found.boxes[keep], shift[keep])
+            confirmed.append(_best(Candidates(boxes, scores[keep]), CANDIDATE_OVERLAP, relative_to="smaller"))
+        return confirmed
 
-    def _look_again(self, picture: Picture, faces: Candidates) -> tuple[Candidates, NDArray[np.float64]]:
+    def _look_again(
+        self, pictures: Sequence[Picture], faces: Sequence[Candidates]
+    ) -> tuple[list[Candidates], list[NDArray[np.float64]]]:
         """O-Net on faces it has found and on their mirror images: those confirmed, and their points (N, 5, 2).
 
         The paper stops after the first look, whose points shake with the candidate that it happened to start from:
         by 0.39 pixels (standard deviation, for a face 90 pixels wide), and by 0.18 after two more.
         """
-        squares = _squares(faces.boxes)
-        score, shift, points = self._look(self.networks.onet, picture, squares, OUTPUT_SIZE)
-        m_score, m_shift, m_points = self._look(self.networks.onet, picture, squares, OUTPUT_SIZE, mirror=True)
-        score = (score + m_score) / 2
-        shift = (shift + m_shift[:, MIRRORED_SIDES] * [-1, 1, -1, 1]) / 2
-        x, y = points[:, :5], points[:, 5:]  # (N, points), in parts of the square
-        m_x, m_y = m_points[:, :5][:, MIRRORED_POINTS], m_points[:, 5:][:, MIRRORED_POINTS]
-        places = np.stack([x + 1 - m_x, y + m_y], axis=2) / 2  # (N, points, xy)
-        corners, sizes = squares[:, None, :2], squares[:, None, 2:] - squares[:, None, :2]
-        boxes = _regressed(squares, shift)
-        keep = (score > OUTPUT_SCORE) & _are_proper(boxes)
-        return Candidates(boxes[keep], score[keep]), (corners + sizes * places)[keep]
+        squares = [_squares(found.boxes) for found in faces]
+        straight = self._look(self.networks.onet, pictures, squares, OUTPUT_SIZE)
+        mirrored = self._look(self.networks.onet, pictures, squares, OUTPUT_SIZE, mirror=True)
+        confirmed, landmarks = [], []
+        for square, (score, shift, points), (m_score, m_shift, m_points) in zip(
+            squares, straight, mirrored, strict=True
+        ):
+            score = (score + m_score) / 2
+            shift = (shift + m_shift[:, MIRRORED_SIDES] * [-1, 1, -1, 1]) / 2
+            x, y = points[:, :5], points[:, 5:]  # (N, points), in parts of the square
+            m_x, m_y = m_points[:, :5][:, MIRRORED_POINTS], m_points[:, 5:][:, MIRRORED_POINTS]
+            places = np.stack([x + 1 - m_x, y + m_y], axis=2) / 2  # (N, points, xy)
+            corners, sizes = square[:, None, :2], square[:, None, 2:] - square[:, None, :2]
+            boxes = _regressed(square, shift)
+            keep = (score > OUTPUT_SCORE) & _are_proper(boxes)
+            confirmed.append(Candidates(boxes[keep], score[keep]))
+            landmarks.append((corners + sizes * places)[keep])
+        return confirmed, landmarks
 
     def _look(
-        self, network: nn.Module, picture: Picture, squares: NDArray[np.float64], size: int, mirror: bool = False
-    ) -> list[NDArray[np.float64]]:
-        """`network`'s outputs for what lies in each of the squares, at `size` pixels a side."""
+        self,
+        network: nn.Module,
+        pictures: Sequence[Picture],
+        squares: Sequence[NDArray[np.float64]],
+        size: int,
+        mirror: bool = False,
+    ) -> list[list[NDArray[np.float64]]]:
+        """For each picture `network`'s outputs for what lies in its squares, at `size` pixels a side."""
+        places = [(picture, square) for picture, found in zip(pictures, squares, strict=True) for square in found]
         outputs = []
-        for start in range(0, max(len(squares), 1), BATCH):  # where there are no squares, one empty batch
-            crops = [_crop(picture, square, size) for square in squares[start : start + BATCH]]
+        for start in range(0, max(len(places), 1), BATCH):  # where there are no squares, one empty batch
+            crops = [_crop(picture, square, size) for picture, square in places[start : start + BATCH]]
             batch = np.array(crops, dtype=np.uint8).reshape(-1, size, size, 3)
             batch = batch[:, :, ::-1].copy() if mirror else batch
             outputs.append([output.cpu().double().numpy() for output in network(_as_input(batch).to(self.device))])
-        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+        ends = np.cumsum([len(found) for found in squares])[:-1]
+        split = [np.split(np.concatenate(parts), ends) for parts in zip(*outputs, strict=True)]
+        return [list(of_picture) for of_picture in zip(*split, strict=True)]
 
 
 @contextmanager
@@ -232,6 +264,18 @@ def _regressed(boxes: NDArray[np.float64], shift: NDArray[np.floating]) -> NDArr
     """Boxes (N, 4) with each side moved by `shift` (N, 4), which is in parts of the width or height."""
     sizes = boxes[:, 2:] - boxes[:, :2]
     return boxes + shift * np.tile(sizes, 2)
+
+
+def _joined(found: Sequence[Candidates]) -> Candidates:
+    """The candidates of all levels of one picture."""
+    return Candidates(
+        np.concatenate([np.empty((0, 4)), *(part.boxes for part in found)]),
+        np.concatenate([np.empty(0), *(part.scores for part in found)]),
+    )
+
+
+def _with_squares(candidates: Candidates) -> Candidates:
+    return Candidates(_squares(candidates.boxes), candidates.scores)
 
 
 def _squares(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
