@@ -105,7 +105,7 @@ def make_pipeline(
                 beta_schedule="scaled_linear",
                 prediction_type="v_prediction",
                 sigma_max=80.0,
-                sigma_min=4.0,  # finer noise than this it makes, rather than takes away, from frame to frame
+                sigma_min=20.0,  # finer noise than this it makes, rather than takes away, from frame to frame
                 timestep_spacing="leading",
                 timestep_type="continuous",
                 use_karras_sigmas=True,

@@ -20,13 +20,16 @@ def train_portrait(work: Work, name: str, start: Path, steps: int, long_steps: i
         start: folder of the model to start from.
         steps, long_steps: of short runs and of long ones.
     """
+    objective = {"face_weight": 3, "feature_weight": 4, "drop_all": 0.05, "drop_motion": 0.05}
+    # Where and how the head is to be is learnt under so much noise that nothing else tells it.
+    objective |= {"log_sigma_mean": 2.5, "log_sigma_std": 1.5}
     shared = {
         "data": str(work.folder / CLIPS),
         "seed": seed,
+        "objective": objective,
         "examples": {"cached_latents": True, "cached_motion": True},
         "validation": {"data": str(work.folder / HELD_OUT), "inference_steps": 0},
     }
-    objective = {"face_weight": 3, "feature_weight": 4, "drop_all": 0.05, "drop_motion": 0.05}
     run = {"mixed_precision": "bf16", "clips_in_memory": 100_000, "log_every": 50, "checkpoint_every": 500}
     # What describes the motion is to stay as it is until the face is drawn well enough to need it.
     optimizer = {"schedule": "cosine", "beta2": 0.99, "new_parts_learning_rate": 5e-4}
@@ -35,16 +38,13 @@ def train_portrait(work: Work, name: str, start: Path, steps: int, long_steps: i
         "output": str(work.folder / name / "short"),
         "run": run | {"max_steps": steps, "batch_size": 16, "num_frames": [4]},
         "optimizer": optimizer | {"learning_rate": 1e-3, "warmup_steps": 200},
-        # Where and how the head is to be is learnt under so much noise that nothing else tells it.
-        "objective": objective | {"log_sigma_mean": 2.5, "log_sigma_std": 1.5},
         "validation": shared["validation"] | {"every": 250, "examples": 64},
     }
     long = {
         "model": str(work.folder / name / "short" / "model"),
         "output": str(work.folder / name / "long"),
         "run": run | {"max_steps": long_steps, "batch_size": 2, "num_frames": [24]},
-        "optimizer": optimizer | {"learning_rate": 4e-4, "new_parts_learning_rate": 2e-4, "warmup_steps": 50},
-        "objective": objective | {"log_sigma_mean": 1.0, "log_sigma_std": 1.4},
+        "optimizer": optimizer | {"learning_rate": 2e-4, "new_parts_learning_rate": 1e-4, "warmup_steps": 50},
         "examples": shared["examples"] | {"padding_probability": 0.3},
         "validation": shared["validation"] | {"every": 150, "examples": 16},
     }
