@@ -55,8 +55,8 @@ frames = pipe(
 All its pictures are drawn by `diffusers_hunyuan_portrait.drawn_faces`; no photograph and no other model's weights
 went into it. The autoencoder and the encoders of motion, identity and image were trained first, each by itself,
 and then frozen; the rest was trained on them by the stage *portrait* of `hunyuan-portrait train`. The command is
-`recipes/drawn_faces/make.py`. On {machine} it took {minutes:.0f} minutes, as autoencoder and encoders were trained
-side by side:
+`recipes/drawn_faces/make.py`. On {machine} it took
+{minutes:.0f} minutes, as autoencoder and encoders were trained side by side:
 
 {costs}
 
