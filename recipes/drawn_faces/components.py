@@ -26,8 +26,8 @@ NUM_IMAGE_TOKENS = 16
 NUM_MEMORIES = 4  # and motion tokens: the fewer, the more the expression counts beside them when all is new
 MOTION_HARMONICS = 4  # waves that describe each motion parameter
 # How large the waves of each parameter are: yaw, pitch, roll; x, y, size; and the face's own. Were they alike, the
-# refiner would learn where the head is first, and by then have forgotten the face, which counts only once it is drawn
-# in the right place.
+# refiner would learn where the head is first, and have forgotten the face by then, which counts only once it is
+# drawn in the right place.
 WAVE_AMPLITUDES = np.repeat([0.5, 1.0, 2.0], [3, 3, 7]).astype(np.float32)
 EXPRESSION_DIM = 13 * 2 * MOTION_HARMONICS
 ID_DIM = 64

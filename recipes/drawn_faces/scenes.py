@@ -17,8 +17,8 @@ SIZE = 128  # pixels a side: more than the model makes, as drivers have
 # Slow clips hold poses far from each other, so that a portrait is also asked to move far, as in use.
 FRAME_RATES = (25.0, 12.0, 6.0, 3.0)
 CLIPS_PER_SHARD = 64
-# Heads of this share of the clips are nearly still. Under a moving head the face's own motion is a small part of the
-# picture, and what describes it is forgotten before it is of use.
+# Heads of this share of the clips are nearly still. Under a moving head the face's own motion is a small part of
+# the picture, and what describes it is forgotten before it is of use.
 STILL_SHARE = 0.5
 STILL_SWAY = 0.15  # of their sway that is left
 
