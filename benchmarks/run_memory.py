@@ -54,18 +54,17 @@ def parts_of_a_run(pipe: HunyuanPortraitPipeline, options: argparse.Namespace) -
 
     def predict() -> None:
         """The full branch: the others take no more."""
-        guided = torch.zeros(latents.shape)
-        for _ in range(2):
-            prediction = pipe.unet(
-                torch.cat([latents, latents], dim=2),
-                torch.empty((), dtype=dtype),
-                tokens,
-                torch.empty(1, 3, dtype=dtype),
-                motion_hidden_states=motion,
-                pose_features=torch.empty(1, 1, 320, latent, latent, dtype=dtype),
-                return_dict=False,
-            )[0]
-            guided += 2 * prediction.float()
+        guided = torch.zeros(latents.shape)  # what the branches before have given
+        prediction = pipe.unet(
+            torch.cat([latents, latents], dim=2),
+            torch.empty((), dtype=dtype),
+            tokens,
+            torch.empty(1, 3, dtype=dtype),
+            motion_hidden_states=motion,
+            pose_features=torch.empty(1, 1, 320, latent, latent, dtype=dtype),
+            return_dict=False,
+        )[0]
+        guided += 2 * prediction.float()
 
     chunk = torch.empty(options.chunk, 4, latent, latent, dtype=dtype)
     return {

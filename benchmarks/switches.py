@@ -47,7 +47,9 @@ class Switch:
 
 def _channels_last(pipe: HunyuanPortraitPipeline) -> HunyuanPortraitPipeline:
     for network in (pipe.unet, pipe.vae):
-        network.to(memory_format=torch.channels_last)
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
     return pipe
 
 
