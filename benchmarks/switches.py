@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
-from diffusers_hunyuan_portrait.benchmarking import make_plain, measure_run
-from diffusers_hunyuan_portrait.evaluation import Pair, make_pairs
+from diffusers_hunyuan_portrait.benchmarking import decode, make_plain, measure_run, sample
+from diffusers_hunyuan_portrait.evaluation import make_pairs
+from diffusers_hunyuan_portrait.evaluation.figures import HIGHEST_PSNR, psnr
+from diffusers_hunyuan_portrait.evaluation.run import prepare_pair
 from diffusers_hunyuan_portrait.loading import choose_device, choose_dtype, compress, load_pipeline
-from diffusers_hunyuan_portrait.progress import no_progress
 from diffusers_hunyuan_portrait.sampling import make_solver
 
-SMALLEST = 128  # pixels a side of what is drawn for a model that makes less
 GB = 1e9
 
 
@@ -101,27 +101,16 @@ def run(name: str, options: argparse.Namespace) -> Outcome:
     device = choose_device(options.device)
     switch = switches(options.steps)[name]
     pipe = load_pipeline(options.model, device, choose_dtype(options.dtype, device))
-    size = max(SMALLEST, pipe.config.resolution)
-    prepared = [_prepare(pipe, pair, size) for pair in make_pairs(options.pairs)]
+    prepared = [prepare_pair(pipe, pair) for pair in make_pairs(options.pairs)]
     pipe = switch.prepare(pipe)
     settings = {"num_inference_steps": options.steps} | switch.settings
     measured = measure_run(pipe, prepared[0], name, compiled=switch.compiled, **settings).to_dict()
     latents, frames = [], []
     for seed, conditions in enumerate(prepared):
-        generator = torch.Generator().manual_seed(seed)
-        found: Any = pipe(
-            conditions=conditions, generator=generator, output_type="latent", on_progress=no_progress, **settings
-        )
-        decoded = list(pipe.decode_frames(found.frames, pad_frames=conditions.pad_frames, on_progress=no_progress))
-        latents.append(found.frames.float().cpu())
-        frames.append((torch.cat(decoded) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+        found = sample(pipe, conditions, seed=seed, **settings)
+        latents.append(found.float().cpu())
+        frames.append(torch.cat(list(decode(pipe, found, conditions))).permute(0, 2, 3, 1).numpy())
     return Outcome(measured, latents, frames)
-
-
-def _prepare(pipe: HunyuanPortraitPipeline, pair: Pair, size: int) -> Any:
-    return pipe.prepare_conditions(
-        pair.draw_portrait(size), pair.draw_driving(size), detector=pair.detector(), on_progress=no_progress
-    )
 
 
 def compare(outcome: Outcome, default: Outcome, truths: Sequence[np.ndarray]) -> dict[str, float]:
@@ -130,16 +119,13 @@ def compare(outcome: Outcome, default: Outcome, truths: Sequence[np.ndarray]) ->
     return {
         "latents_largest": max(difference.max().item() for difference in far),
         "latents_mean": float(np.mean([difference.mean().item() for difference in far])),
-        "psnr_to_default": psnr(outcome.frames, default.frames),
-        "psnr_to_truth": psnr(outcome.frames, truths),
+        "psnr_to_default": _mean_psnr(outcome.frames, default.frames),
+        "psnr_to_truth": _mean_psnr(outcome.frames, truths),
     }
 
 
-def psnr(videos: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
-    """Of all frames together, dB."""
-    errors = [np.square(video.astype(float) - other).mean() for video, other in zip(videos, others, strict=True)]
-    error = float(np.mean(errors))
-    return 10 * math.log10(255**2 / error) if error else math.inf
+def _mean_psnr(videos: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    return float(np.mean([psnr(video / 255, other / 255) for video, other in zip(videos, others, strict=True)]))
 
 
 def to_markdown(rows: dict[str, dict[str, Any]]) -> str:
@@ -161,7 +147,7 @@ def to_markdown(rows: dict[str, dict[str, Any]]) -> str:
         memory = (row["device_bytes"] or row["host_bytes"]) / GB
         figures = [f"{work:.2f}", f"{row['window_step_s']:.3f}", f"{row['whole_s']:.2f}", f"{memory:.2f}"]
         figures += [f"{row['latents_largest']:.2g}", f"{row['latents_mean']:.2g}"]
-        figures += ["same" if math.isinf(row["psnr_to_default"]) else f"{row['psnr_to_default']:.1f}"]
+        figures += ["same" if row["psnr_to_default"] == HIGHEST_PSNR else f"{row['psnr_to_default']:.1f}"]
         lines.append(" | ".join([f"`{name}`", *figures, f"{row['psnr_to_truth']:.2f}"]))
     return "\n".join(f"| {line} |" for line in lines)
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
+from diffusers import AutoencoderKLTemporalDecoder
 from torch.utils.data import default_collate
 
 import diffusers_hunyuan_portrait as hp
 from diffusers_hunyuan_portrait.dataset import Clip, ClipWriter
+from diffusers_hunyuan_portrait.sampling import make_euler
 from diffusers_hunyuan_portrait.training import ExampleOptions, Sizes
 from diffusers_hunyuan_portrait.training.config import TrainingConfig, make_config
 from diffusers_hunyuan_portrait.training.examples import make_example
@@ -65,13 +66,7 @@ def make_pipeline() -> hp.HunyuanPortraitPipeline:
             vae=AutoencoderKLTemporalDecoder(
                 down_block_types=("DownEncoderBlock2D",) * 3, block_out_channels=(32,) * 3, sample_size=SIDE
             ),
-            scheduler=EulerDiscreteScheduler(
-                prediction_type="v_prediction",
-                sigma_max=700.0,
-                sigma_min=0.002,
-                timestep_type="continuous",
-                use_karras_sigmas=True,
-            ),
+            scheduler=make_euler(sigma_min=0.002, sigma_max=700.0),
             resolution=SIDE,
         )
 

@@ -9,8 +9,8 @@ import numpy as np
 from diffusers_hunyuan_portrait.dataset import Clip, ClipWriter
 from diffusers_hunyuan_portrait.drawn_faces import Identity, Motion, draw, locate, random_motion
 from diffusers_hunyuan_portrait.evaluation import training_generator
+from diffusers_hunyuan_portrait.evaluation.figures import HEAD
 
-HEAD_PARAMETERS = 6  # yaw, pitch, roll, x, y and size come first in a motion's vector
 CLIPS = 0  # key of the training generator
 NUM_FRAMES = 24
 SIZE = 128  # pixels a side: more than the model makes, as drivers have
@@ -46,8 +46,9 @@ def draw_clip(index: int) -> Clip:
 def _hold_head(motions: Sequence[Motion]) -> list[Motion]:
     """The same motion of the face, with a head that sways little about where it is in the mean."""
     vectors = np.stack([motion.to_vector() for motion in motions])
-    head = vectors[:, :HEAD_PARAMETERS]
-    vectors[:, :HEAD_PARAMETERS] = head.mean(0) + STILL_SWAY * (head - head.mean(0))
+    head = [Motion.names().index(name) for name in HEAD]
+    rest = vectors[:, head].mean(0)
+    vectors[:, head] = rest + STILL_SWAY * (vectors[:, head] - rest)
     return [Motion.from_vector(vector) for vector in vectors]
 
 

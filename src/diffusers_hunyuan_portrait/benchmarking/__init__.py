@@ -3,9 +3,11 @@
 from .counting import Operations, count_operations
 from .measuring import (
     Measured,
+    decode,
     measure_matrix_rate,
     measure_preprocessing,
     measure_run,
+    sample,
 )
 from .plain import SAVINGS, PlainPipeline, make_plain
 from .released import fill, make_released
@@ -16,10 +18,12 @@ __all__ = [
     "Operations",
     "PlainPipeline",
     "count_operations",
+    "decode",
     "fill",
     "make_plain",
     "make_released",
     "measure_matrix_rate",
     "measure_preprocessing",
     "measure_run",
+    "sample",
 ]

@@ -15,7 +15,8 @@ class Operations:
 
     Args:
         products: of convolutions and products of matrices.
-        attention: of the products within attention, which torch counts for some devices' kernels only.
+        attention: of the products within attention, which torch counts for some devices' kernels only. Products of
+            batches count as such, as nothing else has any: attention runs so where it has no kernel.
     """
 
     products: int = 0
@@ -49,5 +50,7 @@ def count_operations() -> Iterator[Operations]:
     with counter:
         yield operations
     by_operator = counter.get_flop_counts().get("Global", {})
-    operations.attention = sum(count for operator, count in by_operator.items() if "attention" in str(operator))
+    operations.attention = sum(
+        count for operator, count in by_operator.items() if operator == aten.bmm or "attention" in str(operator)
+    )
     operations.products = sum(by_operator.values()) - operations.attention

@@ -159,17 +159,17 @@ def measure_run(
     counted, calls = _count_window(pipe, conditions, settings)
     if compiled:
         pipe.unet.compile_repeated_blocks(fullgraph=True)
-    _run(pipe, conditions, no_progress, **settings | {"num_inference_steps": 1})
+    sample(pipe, conditions, **settings | {"num_inference_steps": 1})
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     windows = Stopwatch(device)
     with _wrapped(pipe, "_predict_window", windows.running):
         synchronize(device)
         started = time.perf_counter()
-        latents = _run(pipe, conditions, report, **settings)
+        latents = sample(pipe, conditions, report, **settings)
         synchronize(device)
         decoding = time.perf_counter()
-        num_frames = sum(len(chunk) for chunk in _decode(pipe, latents, conditions, report))
+        num_frames = sum(len(chunk) for chunk in decode(pipe, latents, conditions, report))
         synchronize(device)
         ended = time.perf_counter()
     return Measured(
@@ -185,18 +185,25 @@ def measure_run(
     )
 
 
-def _run(pipe: HunyuanPortraitPipeline, conditions: Any, report: Progress, **settings: Any) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(SEED)
+def sample(
+    pipe: HunyuanPortraitPipeline,
+    conditions: Any,
+    report: Progress = no_progress,
+    seed: int = SEED,
+    **settings: Any,
+) -> torch.Tensor:
+    """The latents of a run with the noise of a seed; `settings` are of the pipeline's call."""
+    generator = torch.Generator().manual_seed(seed)
     result: Any = pipe(
         conditions=conditions, generator=generator, output_type="latent", on_progress=report, **settings
     )
     return result.frames
 
 
-def _decode(
-    pipe: HunyuanPortraitPipeline, latents: torch.Tensor, conditions: Any, report: Progress
+def decode(
+    pipe: HunyuanPortraitPipeline, latents: torch.Tensor, conditions: Any, report: Progress = no_progress
 ) -> Iterator[torch.Tensor]:
-    """Chunks on the CPU, as bytes, as a file would get them."""
+    """Chunks (frames, 3, H, W) on the CPU, as bytes, as a file would get them."""
     for chunk in pipe.decode_frames(latents, pad_frames=conditions.pad_frames, on_progress=report):
         yield (chunk * 255).round().to(torch.uint8).cpu()
 
@@ -217,7 +224,7 @@ def _count_window(
 
     handle = pipe.unet.register_forward_pre_hook(lambda network, _: calls.append(network))
     with _wrapped(pipe, "_predict_window", counting):
-        _run(pipe, conditions, no_progress, **settings)
+        sample(pipe, conditions, **settings)
     handle.remove()
     return counted[0], len(calls)
 

@@ -1,10 +1,11 @@
 """The pipeline at the released sizes with made-up weights, which take the time and the memory of real ones."""
 
 import torch
-from diffusers import AutoencoderKLTemporalDecoder, EulerDiscreteScheduler
+from diffusers import AutoencoderKLTemporalDecoder
 
 from ..models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from ..pipeline import HunyuanPortraitPipeline
+from ..sampling import make_euler
 
 
 def make_released(dtype: torch.dtype, device: torch.device | str) -> HunyuanPortraitPipeline:
@@ -31,13 +32,7 @@ def make_released(dtype: torch.dtype, device: torch.device | str) -> HunyuanPort
             }
         finally:
             torch.set_default_dtype(default)
-    scheduler = EulerDiscreteScheduler(
-        prediction_type="v_prediction",
-        sigma_min=0.002,
-        sigma_max=700.0,
-        timestep_type="continuous",
-        use_karras_sigmas=True,
-    )
+    scheduler = make_euler(sigma_min=0.002, sigma_max=700.0)
     return HunyuanPortraitPipeline(scheduler=scheduler, motion_extractor=motion_extractor, **networks)
 
 

@@ -151,7 +151,7 @@ def measure(frames: NDArray[np.uint8], pair: Pair, reader: MotionReader) -> Vide
     true_numbers = np.stack([motion.to_vector() for motion in true_motion])  # (frames, parameters)
     video, truth = (clip.astype(np.float64) / 255 for clip in (frames, pair.draw_truth(size)))
     return VideoFigures(
-        psnr=_psnr(video, truth),
+        psnr=psnr(video, truth),
         motion_error=np.abs(motion - true_numbers).mean(axis=0).astype(np.float64),
         identity_error=float(np.abs(identity - pair.identity.to_vector()).mean()),
         change=float(np.abs(np.diff(video, axis=0)).mean()) if len(video) > 1 else 0.0,
@@ -232,7 +232,8 @@ def check_bars(figures: Figures) -> list[str]:
     return failures
 
 
-def _psnr(video: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+def psnr(video: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+    """The mean over the frames, dB, at most `HIGHEST_PSNR`; both (F, H, W, 3) in [0, 1]."""
     squared_error = ((video - truth) ** 2).mean(axis=(1, 2, 3))  # (frames,)
     return float((-10 * np.log10(np.maximum(squared_error, 10 ** (-HIGHEST_PSNR / 10)))).mean())
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..conditions import PortraitConditions
 from ..pipeline import PAD_FRAMES, HunyuanPortraitPipeline
 from ..progress import Progress, no_progress
 from .figures import CONTROL, DRIVER, REPEATED, RESULT, TRUTH, Figures, VideoFigures, measure, summarise
@@ -16,6 +17,18 @@ from .reader import MotionReader
 INPUT_SIZE = 128  # pixels a side of portrait and driving clip, at least: what people have is no smaller
 # For quick comparisons: a clip without padding in one window takes a third of the work, but is not what users get.
 WITHOUT_PADDING = {"pad_frames": 0, "window_size": NUM_FRAMES, "window_overlap": 0, "window_shift": 0}
+
+
+def prepare_pair(pipe: HunyuanPortraitPipeline, pair: Pair, pad_frames: int = PAD_FRAMES) -> PortraitConditions:
+    """What a pair's portrait and driving clip tell the networks, with the faces where they are drawn."""
+    size = max(INPUT_SIZE, pipe.config.resolution)
+    return pipe.prepare_conditions(
+        pair.draw_portrait(size),
+        pair.draw_driving(size),
+        detector=pair.detector(),
+        pad_frames=pad_frames,
+        on_progress=no_progress,
+    )
 
 
 def animate_pair(
@@ -28,14 +41,7 @@ def animate_pair(
         seed: of the noise.
         **settings: further arguments of the pipeline's call.
     """
-    size = max(INPUT_SIZE, pipe.config.resolution)
-    conditions = pipe.prepare_conditions(
-        pair.draw_portrait(size),
-        pair.draw_driving(size),
-        detector=pair.detector(),
-        pad_frames=pad_frames,
-        on_progress=no_progress,
-    )
+    conditions = prepare_pair(pipe, pair, pad_frames)
     generator = torch.Generator().manual_seed(seed)
     result: Any = pipe(
         conditions=conditions, generator=generator, output_type="np", on_progress=no_progress, **settings

@@ -4,7 +4,7 @@ from .features import DeepFeatures
 from .guidance import BranchWeights, branch_weights, guidance_schedule
 from .latents import ClipLatents
 from .ranks import LostRankError, Ranks
-from .solvers import SOLVERS, check_solver, make_solver
+from .solvers import SOLVERS, check_solver, make_euler, make_solver
 from .traffic import bring
 from .windows import Window, accumulate_window, count_entries, plan_windows
 
@@ -22,6 +22,7 @@ __all__ = [
     "check_solver",
     "count_entries",
     "guidance_schedule",
+    "make_euler",
     "make_solver",
     "plan_windows",
 ]

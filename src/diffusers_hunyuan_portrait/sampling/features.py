@@ -17,7 +17,7 @@ class DeepFeatures:
     """
 
     def __init__(self, place: torch.device, device: torch.device):
-        self.place, self.device, self._returns = place, device, Returns()
+        self.place, self.device, self._returns = place, device, Returns(place)
         self._kept: dict[str, torch.Tensor] = {}  # (1, F, C, h, w)
         self._steps: dict[str, torch.Tensor] = {}  # (F,) on the host: when each was written
 
@@ -47,7 +47,4 @@ class DeepFeatures:
             kept[:, frames] = arrived
 
         self._steps[branch][window.on("cpu")] = step
-        if self.place == features.device:
-            receive(features[:, last_turn])
-        else:
-            self._returns.send(features[:, last_turn], receive)
+        self._returns.send(features[:, last_turn], receive)

@@ -28,7 +28,7 @@ class ClipLatents:
 
     def __init__(self, latents: torch.Tensor, scheduler: SchedulerMixin, device: torch.device, ranks: Ranks):
         self.latents, self.total, self.ranks = latents, torch.zeros_like(latents), ranks
-        self.device, self._returns = device, Returns()
+        self.device, self._returns = device, Returns(latents.device)
         starts = range(0, latents.shape[1], SCHEDULER_SLICE)
         self._slices = [slice(start, start + SCHEDULER_SLICE) for start in starts]
         self._schedulers = [scheduler, *(copy.deepcopy(scheduler) for _ in self._slices[1:])]
@@ -39,10 +39,7 @@ class ClipLatents:
 
     def add(self, prediction: torch.Tensor, window: Window) -> None:
         """Adds a window's prediction, (1, window.size, C, h, w), to the sum."""
-        if self.total.device == prediction.device:
-            accumulate_window(self.total, prediction, window)
-        else:
-            self._returns.send(prediction, lambda arrived: accumulate_window(self.total, arrived, window))
+        self._returns.send(prediction, lambda arrived: accumulate_window(self.total, arrived, window))
 
     def step(
         self, windows: Sequence[Window], timestep: torch.Tensor, *, in_place: bool = True, **options: Any

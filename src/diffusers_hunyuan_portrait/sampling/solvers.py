@@ -20,6 +20,17 @@ def check_solver(name: str) -> None:
         raise UserError(f"There is no solver {name!r}; there is {', '.join(SOLVERS)}.")
 
 
+def make_euler(sigma_min: float, sigma_max: float) -> EulerDiscreteScheduler:
+    """Stable Video Diffusion's scheduler: v-prediction by Euler's method, between these noise levels."""
+    return EulerDiscreteScheduler(
+        prediction_type="v_prediction",
+        timestep_type="continuous",
+        use_karras_sigmas=True,
+        sigma_min=sigma_min,
+        sigma_max=sigma_max,
+    )
+
+
 def make_solver(name: str, scheduler: SchedulerMixin) -> SchedulerMixin:
     """A scheduler that solves by the method called `name`, from one of `SOLVERS`.
 
@@ -40,8 +51,6 @@ def make_solver(name: str, scheduler: SchedulerMixin) -> SchedulerMixin:
         )
     levels = {"sigma_min": config["sigma_min"], "sigma_max": config["sigma_max"]}
     if name == EULER:
-        return EulerDiscreteScheduler(
-            prediction_type="v_prediction", timestep_type="continuous", use_karras_sigmas=True, **levels
-        )
+        return make_euler(**levels)
     # What SVD predicts is EDM's with data of unit variance.
     return EDMDPMSolverMultistepScheduler(prediction_type="v_prediction", sigma_data=1.0, **levels)

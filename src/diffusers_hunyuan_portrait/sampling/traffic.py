@@ -13,18 +13,23 @@ def bring(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 class Returns:
-    """Tensors on their way from a device to the host.
+    """Tensors on their way to where they are kept.
 
-    Those of a GPU are handed on when the next one comes, by when they have long arrived; others at once.
+    Those of a GPU for the host are handed on when the next one comes, by when they have long arrived; others at
+    once.
+
+    Args:
+        place: where they are kept: the device that they are made on, or the host.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: torch.device) -> None:
+        self.place = place
         self._coming: tuple[torch.Tensor, Callable[[torch.Tensor], None], torch.cuda.Event] | None = None
 
     def send(self, tensor: torch.Tensor, receive: Callable[[torch.Tensor], None]) -> None:
-        """Has `receive` called with a copy of a device's tensor on the host, at the latest by `settle`."""
-        if tensor.device.type != "cuda":
-            receive(tensor.cpu())
+        """Has `receive` called with the tensor where it is to be kept, at the latest by `settle`."""
+        if tensor.device == self.place or tensor.device.type != "cuda":
+            receive(tensor.to(self.place))
             return
         copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
         arrived = torch.cuda.Event()
