@@ -31,13 +31,14 @@ def size_of(network: torch.nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def peak_of(work: Callable[[], Any]) -> int:
-    """The most bytes that it takes at a time beside the weights."""
+def peak_of(work: Callable[[], Any], network: torch.nn.Module) -> int:
+    """The most bytes that it takes at a time beside the network's weights."""
     tracker = MemTracker()
+    tracker.track_external(network)
     with torch.no_grad(), tracker:
         work()
     [peak] = tracker.get_tracker_snapshot("peak").values()
-    return peak["Total"]
+    return peak["Total"] - size_of(network)
 
 
 def parts_of_a_run(pipe: HunyuanPortraitPipeline, options: argparse.Namespace) -> dict[str, tuple[str, Callable]]:
@@ -95,7 +96,7 @@ def main() -> None:
         for name in NETWORKS:
             fill(getattr(pipe, name).requires_grad_(False))
         for part, (network, work) in parts_of_a_run(pipe, options).items():
-            beside = peak_of(work)
+            beside = peak_of(work, getattr(pipe, network))
             print(f"{part}: {beside / GB:.2f} GB beside the weights of {network}, {weights[network] / GB:.2f} GB")
             worst = max(worst, beside + sum(weights.values()))
             worst_offloaded = max(worst_offloaded, beside + weights[network])
