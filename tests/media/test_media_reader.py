@@ -327,3 +327,49 @@ def test_real_clips(package, name, rate, count, size, varies):
         assert sum(frame.shape == (size[1], size[0], 3) for frame in clip) == count
     else:
         assert next(iter(clip)).shape == (size[1], size[0], 3)
+
+
+def bar_at(x: int, height: int = 96, width: int = 128) -> np.ndarray:
+    """A bright bar of 24 pixels, from `x` on."""
+    picture = np.full((height, width, 3), 40, np.uint8)
+    picture[:, x : x + 24] = 210
+    return picture
+
+
+def combing(picture: np.ndarray) -> float:
+    """How much lines differ from the mean of those above and below."""
+    lines = picture.astype(float)
+    return float(np.abs(lines[1:-1] - (lines[:-2] + lines[2:]) / 2).mean())
+
+
+def test_interlaced_pictures_are_made_whole(tmp_path):
+    """Even lines are of one moment and odd ones of the next, four pixels on."""
+    file = tmp_path / "interlaced.mp4"
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        stream.options = {"x264-params": "tff=1", "crf": "10"}
+        for index in range(10):
+            woven = bar_at(8 * index)
+            woven[1::2] = bar_at(8 * index + 4)[1::2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(woven, format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(file)) as container:
+        stored = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    clip = media.VideoReader(file)
+    shown = list(clip)
+    assert len(shown) == clip.frame_count == 10
+    assert min(combing(picture) for picture in stored) > 8
+    assert max(combing(picture) for picture in shown) < 1.5
+    for index, picture in enumerate(shown):
+        np.testing.assert_allclose(picture[::2, 8 * index + 6 : 8 * index + 18], 210, atol=12)  # the bar's middle
+
+
+def test_progressive_pictures_are_left_alone(tmp_path):
+    """Also stripes, which look combed."""
+    file = tmp_path / "stripes.mkv"
+    stripes = np.zeros((96, 128, 3), np.uint8)
+    stripes[::2] = 200
+    make_clip(file, video="ffv1", pix_fmt="bgr0", frames=3, picture=stripes)
+    for picture in media.VideoReader(file):
+        np.testing.assert_array_equal(picture, stripes)

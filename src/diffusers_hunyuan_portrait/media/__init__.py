@@ -1,20 +1,28 @@
 """Files in and out: portraits, driving clips with their sound, and the animated square put back in its picture."""
 
-from .images import MAX_MEGAPIXELS, MIN_SIDE, read_image
+from .excerpts import Excerpt, check_excerpt, times_of
+from .images import MAX_MEGAPIXELS, MIN_SIDE, parse_colour, read_image
 from .pasting import paste_back
 from .reading_ahead import read_ahead
+from .sound import Sound, has_sound
 from .video_reader import FrameSequence, VideoReader, open_frames
 from .video_writer import VideoWriter, check_output
 
 __all__ = [
     "MAX_MEGAPIXELS",
     "MIN_SIDE",
+    "Excerpt",
     "FrameSequence",
+    "Sound",
     "VideoReader",
     "VideoWriter",
+    "check_excerpt",
     "check_output",
+    "has_sound",
     "open_frames",
+    "parse_colour",
     "paste_back",
     "read_ahead",
     "read_image",
+    "times_of",
 ]

@@ -10,10 +10,15 @@ from typing import Any, TypeAlias
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import Colorspace
 from PIL import Image
 
 from ..errors import UnreadableMediaError, UserError
-from .images import BACKGROUND, check_area, is_still_image, read_image, rgb_pixels, to_8_bit, upright_size
+from .colours import HLG, PQ, to_srgb
+from .deinterlacing import progressive
+from .excerpts import Excerpt
+from .folders import FrameFolder
+from .images import WHITE, check_area, is_still_image, read_image, rgb_pixels, to_8_bit, upright_size
 from .paths import readable_file
 from .truncation import why_cut_short
 
@@ -24,15 +29,20 @@ _OPEN_OPTIONS = {"protocol_whitelist": "file"}
 _JITTER = 0.0011  # seconds; a constant rate written in whole milliseconds is up to one off
 
 Frame: TypeAlias = npt.NDArray[np.uint8]
-FrameSource: TypeAlias = "str | os.PathLike[str] | Sequence[Any] | npt.ArrayLike | VideoReader | FrameSequence"
+FrameSource: TypeAlias = (
+    "str | os.PathLike[str] | Sequence[Any] | npt.ArrayLike | VideoReader | FrameSequence | Excerpt"
+)
 
 
-def open_frames(source: FrameSource, *, frame_rate: Fraction | None = None) -> "VideoReader | FrameSequence":
+def open_frames(
+    source: FrameSource, *, frame_rate: Fraction | None = None
+) -> "VideoReader | FrameSequence | Excerpt":
     """One way into every kind of driving clip.
 
     Args:
-        source: a path of a video, or of a still image, which is a clip of one frame; a list of PIL images or
-            (H, W, 3) arrays; or an array or tensor (F, H, W, 3), uint8 or floats in [0, 1].
+        source: a path of a video; of a still image, which is a clip of one frame; or of a folder of still images,
+            which are its frames in the order of the numbers in their names; a list of PIL images or (H, W, 3)
+            arrays; or an array or tensor (F, H, W, 3), uint8 or floats in [0, 1].
         frame_rate: what a source without a rate of its own (all but a video) is to have.
 
     Returns:
@@ -42,9 +52,11 @@ def open_frames(source: FrameSource, *, frame_rate: Fraction | None = None) -> "
     Raises:
         UnreadableMediaError, UserError: one sentence on what is wrong with the source.
     """
-    if isinstance(source, (VideoReader, FrameSequence)):
+    if isinstance(source, (VideoReader, FrameSequence, Excerpt)):
         return source
     if isinstance(source, (str, os.PathLike)):
+        if os.path.isdir(source):
+            return FrameSequence(FrameFolder(source), frame_rate=frame_rate)
         path = readable_file(source, "video")
         if is_still_image(path):
             return FrameSequence([read_image(path)], frame_rate=frame_rate)
@@ -69,13 +81,16 @@ class FrameSequence:
     is_variable_rate = False
 
     def __init__(self, frames: Any, *, frame_rate: Fraction | None = None) -> None:
-        if isinstance(frames, (list, tuple)):
+        if isinstance(frames, (list, tuple, FrameFolder)):
             self._frames: Any = frames
         else:
             self._frames = _clip_array(frames)
         if not len(self._frames):
             raise UserError("The driving clip has no frames; give at least one.")
-        sizes = {_size(frame, index) for index, frame in enumerate(self._frames)}
+        if isinstance(frames, FrameFolder):
+            sizes = frames.sizes()
+        else:
+            sizes = {_size(frame, index) for index, frame in enumerate(self._frames)}
         if len(sizes) > 1:
             first, second = sorted(sizes)[:2]
             raise UserError(
@@ -240,7 +255,10 @@ class VideoReader:
         self.frame_rate = count / ((max(self._end, int(numbers[-1]) + 1) - int(numbers[0])) * self._tick)
 
     def _decode(self, container: Any) -> Iterator[Any]:
-        """PyAV's frames in order of presentation."""
+        """PyAV's frames in order of presentation, whole pictures each."""
+        return progressive(self._decode_as_stored(container))
+
+    def _decode_as_stored(self, container: Any) -> Iterator[Any]:
         stream = container.streams[self._stream_index]
         stream.thread_type = "AUTO"
         count = 0
@@ -298,7 +316,10 @@ def _rgb(frame: Any, width: int, height: int) -> Frame:
     if any(component.is_alpha for component in frame.format.components):
         rgba = frame.to_ndarray(format="rgba", width=width, height=height).astype(np.float32)
         alpha = rgba[..., 3:] / 255
-        return np.rint(rgba[..., :3] * alpha + np.array(BACKGROUND, np.float32) * (1 - alpha)).astype(np.uint8)
+        return np.rint(rgba[..., :3] * alpha + np.array(WHITE, np.float32) * (1 - alpha)).astype(np.uint8)
+    if frame.color_trc in (PQ, HLG):
+        wide = frame.reformat(width, height, "rgb48le", Colorspace.BT2020)
+        return to_srgb(wide.to_ndarray(), frame.color_trc)
     return frame.to_ndarray(format="rgb24", width=width, height=height)
 
 

@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from ..errors import UserError
 from .paths import readable_file, same_file, unfinished_name, writable_folder
-from .sound import SoundTrack
+from .sound import Sound, SoundTrack
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _TICKS = 90_000  # a second, where frames carry their own times: whole for all common rates
@@ -73,8 +73,9 @@ class VideoWriter:
     Args:
         path: ends in .mp4, .m4v, .mov or .mkv.
         frame_rate: frames a second, kept exactly where it is a fraction.
-        sound_from: a clip whose sound is copied packet for packet where the format takes its codec, else
-            encoded as AAC; it ends with the pictures. None, or a clip without sound: no sound.
+        sound_from: a clip, whose sound is copied packet for packet where the format takes its codec, else
+            encoded as AAC, and ends with the pictures; or a `Sound`, for a part of it. None, or a clip without
+            sound: no sound.
         crf: x264's quality, 0 (lossless) to 51; 17 is visually lossless and the released program's.
 
     Raises:
@@ -87,7 +88,7 @@ class VideoWriter:
         path: str | os.PathLike[str],
         *,
         frame_rate: Fraction | float,
-        sound_from: str | os.PathLike[str] | None = None,
+        sound_from: str | os.PathLike[str] | Sound | None = None,
         crf: int = 17,
     ) -> None:
         self.path = check_output(path)
@@ -96,7 +97,9 @@ class VideoWriter:
         self.frame_rate = Fraction(frame_rate).limit_denominator(1_000_000)
         self.frame_count = 0
         self._crf = crf
-        self._sound_from = readable_file(sound_from, "sound") if sound_from is not None else None
+        if sound_from is not None and not isinstance(sound_from, Sound):
+            sound_from = Sound(readable_file(sound_from, "sound"))
+        self._sound_from = sound_from
         self._format = _FORMATS[self.path.suffix.lower()]
         self._unfinished = self.path.parent / unfinished_name(self.path.suffix)
         self._container: Any = None
