@@ -5,6 +5,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -159,3 +160,58 @@ def test_a_misspelt_setting_is_told_before_any_work(pipe, detector, clip_with_so
     with pytest.raises(TypeError, match="no argument guidance"):
         run(pipe, detector, clip_with_sound, tmp_path / "out.mp4", guidance=2.0)
     assert not list(tmp_path.iterdir())
+
+
+def lengths(path: Path) -> tuple[float, float]:
+    """Seconds of pictures and of sound, as their packets tell."""
+    with av.open(str(path)) as container:
+        ends = {"video": 0.0, "audio": 0.0}
+        for packet in container.demux():
+            if packet.size:
+                end = float((packet.pts + packet.duration) * packet.time_base)
+                ends[packet.stream.type] = max(ends[packet.stream.type], end)
+    return ends["video"], ends["audio"]
+
+
+@pytest.mark.parametrize(
+    ("excerpt", "loop", "frames", "seconds"),
+    [
+        ({}, 1, 12, 12 / 24),
+        ({"start": 0.08}, 1, 10, 10 / 24),
+        ({"start": 0.05, "end": 0.25}, 1, 4, 4 / 24),
+        ({"frame_rate": Fraction(48)}, 1, 24, 0.5),
+        ({"frame_rate": Fraction(7)}, 1, 4, 4 / 7),  # of which the last is on for half its time in the clip
+        ({}, 3, 36, 1.5),
+        ({"start": 0.1, "end": 0.2, "frame_rate": Fraction(30)}, 2, 6, 0.2),
+    ],
+)
+def test_sound_keeps_step_with_parts_rates_and_rounds(
+    pipe, detector, clip_with_sound, tmp_path, excerpt, loop, frames, seconds
+):
+    clip = media.open_frames(clip_with_sound)
+    driving = media.Excerpt(clip, **excerpt) if excerpt else clip
+    output = run(pipe, detector, driving, tmp_path / "out.mp4", crop_only=True, loop=loop)
+    assert media.VideoReader(output).frame_count == frames
+    pictures, sound = lengths(output)
+    assert pictures == pytest.approx(seconds, abs=1e-3)
+    packet, frame = 1024 / 48000, seconds / frames
+    assert sound == pytest.approx(seconds, abs=max(packet, frame) + 1e-3)
+
+
+def test_a_boomerang_runs_back_without_sound_and_says_so(pipe, detector, clip_with_sound, tmp_path, caplog):
+    output = run(pipe, detector, clip_with_sound, tmp_path / "out.mp4", boomerang=True, loop=2)
+    assert media.VideoReader(output).frame_count == 2 * 22
+    assert sound_of(output) is None
+    assert "sound is left out, as half of the video runs backwards" in caplog.text
+
+
+def test_frames_of_a_varying_rate_take_their_times_along(pipe, detector, tmp_path):
+    times = [0, 0.03, 0.09, 0.12, 0.2]
+    driving = tmp_path / "varying.mp4"
+    with media.VideoWriter(driving, frame_rate=25) as writer:
+        for time, frame in zip(times, moving_frames(5), strict=True):
+            writer.write(frame, time)
+    output = run(pipe, detector, driving, tmp_path / "out.mp4", crop_only=True, boomerang=True)
+    durations = np.diff(media.VideoReader(output).timestamps)
+    last = float(media.VideoReader(driving).frame_rate)
+    np.testing.assert_allclose(durations, [0.03, 0.06, 0.03, 0.08, 1 / last, 0.08, 0.03], atol=1e-3)

@@ -1,12 +1,14 @@
 """`PortraitConditions`: everything that one run of the pipeline is conditioned on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 import torch
 
 from .errors import UserError
+
+EASING = 12  # frames, about half a second: as a head takes to turn
 
 
 @dataclass(frozen=True)
@@ -73,3 +75,72 @@ class PortraitConditions:
     def num_frames(self) -> int:
         """F, padding frames included."""
         return self.motion_tokens.shape[1]
+
+    def repeated(self, times: int = 1, *, boomerang: bool = False) -> "PortraitConditions":
+        """The same motion over and over, as one, so that what comes after an end goes on smoothly.
+
+        Args:
+            times: how often.
+            boomerang: forwards and then backwards each time, the frames at the ends once.
+
+        Raises:
+            UserError: `times` is below 1.
+        """
+        order = repetition(self.num_frames - 2 * self.pad_frames, times, boomerang)
+        pad = torch.arange(self.pad_frames)
+        frames = torch.cat([pad, self.pad_frames + torch.tensor(order), pad])
+        tokens = self.motion_tokens[:, frames]
+        fade(tokens[0], self.pad_frames)
+        pose_images = self.pose_images
+        if pose_images is not None:
+            last = torch.full_like(pad, self.pad_frames + order[-1])
+            pose_images = pose_images[:, :, torch.cat([frames[: len(frames) - self.pad_frames], last])]
+        return replace(self, motion_tokens=tokens, pose_images=pose_images)
+
+
+def repetition(num_frames: int, times: int = 1, boomerang: bool = False) -> list[int]:
+    """The numbers of the frames that are shown where a clip is repeated, in order; see `repeated`."""
+    if times < 1:
+        raise UserError(f"A clip cannot be repeated {times} times; use at least 1.")
+    once = list(range(num_frames))
+    if boomerang:
+        once += once[-2:0:-1]
+    return once * times
+
+
+def fade(motion_tokens: torch.Tensor, pad_frames: int) -> None:
+    """Fills the padding at both ends of (F, N, C) in place.
+
+    It is the first frame's tokens times i / `pad_frames`, and the last's times 1 - i / `pad_frames`.
+    """
+    if pad_frames:
+        ramp = torch.arange(pad_frames, dtype=torch.float32).view(-1, 1, 1) / pad_frames
+        end = len(motion_tokens) - pad_frames
+        motion_tokens[:pad_frames] = (motion_tokens[pad_frames].float() * ramp).to(motion_tokens.dtype)
+        motion_tokens[end:] = (motion_tokens[end - 1].float() * (1 - ramp)).to(motion_tokens.dtype)
+
+
+def ease_back(motion_tokens: torch.Tensor, held: Sequence[int], frames: int = EASING) -> None:
+    """Lets a motion that is held come back smoothly, in place.
+
+    In the last `frames` of each run of frames that hold the one before them, and those of a shorter run all, the
+    motion goes evenly over to the frame after. Held frames at the clip's beginning and end stay as they are.
+
+    Args:
+        motion_tokens: (F, N, C), without padding.
+        held: numbers of the frames that hold another's motion, rising.
+    """
+    runs: list[list[int]] = []
+    for frame in held:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    for first, last in runs:
+        if first == 0 or last + 1 == len(motion_tokens):
+            continue
+        start = max(first, last + 1 - frames)
+        before, after = motion_tokens[start - 1].float(), motion_tokens[last + 1].float()
+        for frame in range(start, last + 1):
+            part = (frame - start + 1) / (last - start + 2)
+            motion_tokens[frame] = torch.lerp(before, after, part).to(motion_tokens.dtype)

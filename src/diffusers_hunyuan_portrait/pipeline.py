@@ -17,7 +17,7 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import BaseOutput, logging
 from diffusers.utils.torch_utils import randn_tensor
 
-from .conditions import PortraitConditions
+from .conditions import PortraitConditions, ease_back, fade
 from .errors import UserError
 from .lora import HunyuanPortraitLoraLoaderMixin
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
@@ -39,7 +39,7 @@ from .sampling import (
 if TYPE_CHECKING:
     import torch.distributed as dist
 
-    from .face import Detector
+    from .face import Chooser, Detector, IdNetwork
 
 logger = logging.get_logger(__name__)
 
@@ -462,30 +462,52 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         width: int | None = None,
         detector: "Detector | str" = "auto",
         detect_every: int = 1,
+        portrait_face: Any = "largest",
+        driving_face: Any = "largest",
+        smooth: bool = False,
+        crop: str = "first",
         pad_frames: int = PAD_FRAMES,
         on_progress: Progress | None = None,
     ) -> PortraitConditions:
         """Finds the faces in `image` and `driving_video` and encodes what they show.
 
-        Frames are read one at a time, and only their motion tokens are kept. Where the face is lost for a
-        while, the last motion seen is held, and a warning names the frames. Where `interrupt` is set meanwhile, it
-        ends at once, with the frames seen till then.
+        Frames are read one at a time, and only their motion tokens are kept. One person's face is followed. Where
+        it is missed for a few frames, it is taken as between those before and after; in a longer gap the last
+        motion seen is held, and what follows is gone over to smoothly. A warning names both. Where `interrupt` is
+        set meanwhile, it ends at once, with the frames seen till then.
 
         Args:
             image, driving_video, height, width, detector, on_progress: as in the call.
-            detect_every: frames of the clip from one full search for faces to the next; through those between them
-                the face is followed, which is faster, and moves its points by small parts of a pixel.
+            detect_every: frames of the clip from one full search for faces to the next; through those between
+                them the face is followed, which is faster, and moves its points by small parts of a pixel.
+            portrait_face, driving_face: which face is meant where there are several, in the clip in the first
+                frame that shows it: "largest", "left", "right", "centre", a number counted from the left, "X,Y"
+                for that nearest to a point in pixels, or a picture of the person (PIL image, array or path), who
+                is known by the model's ID encoder.
+            smooth: steady boxes and points over neighbouring frames. The released weights have seen them as found.
+            crop: where the head's pose is read: "first", where the head was first, as the released weights have
+                seen it; or "follow", about where it is, so that a head that crosses the picture stays in view, and
+                its place is told no more.
             pad_frames: frames added at each end, to fade the motion in and out, and dropped after decoding.
 
         Raises:
-            NoFaceError: there is no face in the portrait, or in none of the frames.
+            NoFaceError: there is no face, or not the one chosen, in the portrait, or in none of the frames.
             UnreadableMediaError: a file cannot be read.
             UserError: another argument is wrong.
         """
         self._interrupt = False
         conditions = self.ranks.hand_out(
             lambda: self._prepare_conditions(
-                image, driving_video, height, width, detector, detect_every, pad_frames, on_progress or no_progress
+                image,
+                driving_video,
+                size=(height or self.config.resolution, width or self.config.resolution),
+                detector=detector,
+                detect_every=detect_every,
+                faces=(portrait_face, driving_face),
+                smooth=smooth,
+                crop=crop,
+                pad_frames=pad_frames,
+                report=on_progress or no_progress,
             )
         )
         self._agree_on_interrupt()
@@ -495,36 +517,46 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self,
         image: Any,
         driving_video: Any,
-        height: int | None,
-        width: int | None,
+        *,
+        size: tuple[int, int],
         detector: "Detector | str",
         detect_every: int,
+        faces: tuple[Any, Any],
+        smooth: bool,
+        crop: str,
         pad_frames: int,
         report: Progress,
     ) -> PortraitConditions:
         with _rooms_needed():  # here, so that ready conditions need neither
             from . import face, media
 
-        resolution = self.config.resolution
-        height = resolution if height is None else height
-        width = resolution if width is None else width
-        self._check_size(height, width)
+        self._check_size(*size)
         if isinstance(detector, str):
             detector = face.load_detector(detector)
         picture = media.read_image(image)
         clip = media.open_frames(driving_video)
-        cut = face.crop_portrait(picture, detector, dino_size=self.im_adapter.config.image_size)
-        portrait = face.cut_portrait(picture, cut.box, height, width)  # (H, W, 3), uint8
+        id_network = self._id_network()
+        of_portrait, of_clip = (self._chooser(which, detector, id_network) for which in faces)
+        cut = face.crop_portrait(
+            picture, detector, dino_size=self.im_adapter.config.image_size, choose=of_portrait
+        )
+        portrait = face.cut_portrait(picture, cut.box, *size)  # (H, W, 3), uint8
 
         follower = face.FollowingDetector(detector, detect_every) if detect_every != 1 else detector
-        lost: list[int] = []
+        know = None if isinstance(id_network, str) else functools.partial(face.Person, network=id_network)
+        gaps = face.Gaps()
 
         def followed() -> Iterator["face.DrivingFrame"]:
-            crop_size = self.motion_extractor.config.image_size
-            frames = media.read_ahead(clip)
-            for index, frame in enumerate(face.follow_driving(frames, follower, crop_size)):
-                if not frame.seen:
-                    lost.append(index)
+            frames = face.follow_driving(
+                media.read_ahead(clip),
+                follower,
+                self.motion_extractor.config.image_size,
+                tracker=face.FaceTracker(of_clip, know),
+                steady=smooth,
+                crop=crop,
+            )
+            for index, frame in enumerate(frames):
+                gaps.note(index, frame)
                 report("detect", index + 1, clip.frame_count)
                 yield frame
                 if self.interrupt:
@@ -533,19 +565,28 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         crops = face.gather_chunks(followed(), MOTION_CHUNK)
         chunks = ((chunk.face_crops, chunk.pose_crops, chunk.landmarks) for chunk in crops)
         tokens = self._encode_motion_chunks(chunks, clip.frame_count, pad_frames, report)
-        if lost:
-            logger.warning(
-                f"No face was found in {len(lost)} of {tokens.shape[1] - 2 * pad_frames} driving frames: "
-                f"{face.name_ranges(lost)} (counted from 0). The portrait holds the last motion seen there."
-            )
+        ease_back(tokens[0, pad_frames : tokens.shape[1] - pad_frames], gaps.held)
+        if gaps.report:
+            logger.warning(gaps.report)
         return PortraitConditions(
             portrait=torch.from_numpy(portrait).permute(2, 0, 1)[None].float() / 127.5 - 1,
             dino_image=cut.dino_image,
-            id_embedding=self._encode_identity(cut.arcface_image),
+            id_embedding=self._encode_identity(cut.arcface_image, id_network),
             motion_tokens=tokens,
             pad_frames=pad_frames,
             portrait_box=tuple(cut.box),
         )
+
+    def _chooser(self, which: Any, detector: "Detector", id_network: "IdNetwork | str") -> "Chooser":
+        """What picks a face by what the caller has said of it."""
+        from . import face, media
+
+        which = str(which) if isinstance(which, int) else which
+        if isinstance(which, str) and face.is_place(which):
+            return face.chooser_of_place(which)
+        if isinstance(id_network, str):
+            raise UserError(f"A person is known by the model's ID encoder. {id_network}")
+        return face.chooser_of_person(face.Person.in_picture(media.read_image(which), detector, id_network))
 
     @torch.no_grad()
     def encode_image(self, dino_image: torch.Tensor, id_embedding: torch.Tensor) -> torch.Tensor:
@@ -617,30 +658,38 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         if end == pad_frames:
             raise UserError("There are no frames to take a motion from.")
         tokens = tokens[: end + pad_frames]
-        if pad_frames:
-            ramp = torch.arange(pad_frames, dtype=torch.float32).view(-1, 1, 1) / pad_frames
-            tokens[:pad_frames] = (tokens[pad_frames].float() * ramp).to(tokens.dtype)
-            tokens[end:] = (tokens[end - 1].float() * (1 - ramp)).to(tokens.dtype)
+        fade(tokens, pad_frames)
         return tokens[None]
 
-    def _encode_identity(self, arcface_image: np.ndarray) -> torch.Tensor:
-        """The portrait's ID vector, (1, 512) of unit norm; zeros, with a warning, where nothing can make it."""
+    def _id_network(self) -> "IdNetwork | str":
+        """What reads an identity, or a sentence on why there is none."""
         if self.id_encoder is not None:
-            pixels = torch.from_numpy(arcface_image).permute(2, 0, 1)[None]
-            vector = self.id_encoder(pixels.to(self._execution_device, self.id_encoder.dtype))
-            vector = vector[0] if isinstance(vector, (tuple, BaseOutput)) else vector
-            return torch.nn.functional.normalize(vector.float().cpu())
+            return self._run_id_encoder
         path = self.id_model_path
         if path is None:
-            reason = "This model has no ID encoder; convert it with --arcface."
-        else:
-            from .face import identity
+            return "This model has no ID encoder; convert it with --arcface."
+        from .face import identity
 
-            try:
-                return identity.IdEncoder(path)(arcface_image)
-            except identity.MissingRuntimeError as error:
-                reason = str(error)
-        logger.warning(f"{reason} Until then the ID vector is zeros, which may cost likeness.")
+        try:
+            return identity.IdEncoder(path)
+        except identity.MissingRuntimeError as error:
+            return str(error)
+
+    def _run_id_encoder(self, arcface_image: np.ndarray) -> torch.Tensor:
+        pixels = torch.from_numpy(arcface_image).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            vector = self.id_encoder(pixels.to(self._execution_device, self.id_encoder.dtype))
+        vector = vector[0] if isinstance(vector, (tuple, BaseOutput)) else vector
+        return torch.nn.functional.normalize(vector.float().cpu())
+
+    def _encode_identity(
+        self, arcface_image: np.ndarray, id_network: "IdNetwork | str | None" = None
+    ) -> torch.Tensor:
+        """The portrait's ID vector, (1, 512) of unit norm; zeros, with a warning, where nothing can make it."""
+        id_network = id_network or self._id_network()
+        if not isinstance(id_network, str):
+            return id_network(arcface_image)
+        logger.warning(f"{id_network} Until then the ID vector is zeros, which may cost likeness.")
         return torch.zeros(1, self.im_adapter.config.id_dim)
 
     # -- Encoding and decoding -------------------------------------------------------------------------------

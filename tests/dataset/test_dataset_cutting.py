@@ -62,6 +62,15 @@ def test_frames_without_a_face_are_refused_in_one_stretch():
     ]
 
 
+def test_a_face_overlooked_for_a_moment_ends_no_clip():
+    """Where it is then, its points are those between."""
+    films = [[(paint((20 + 2 * step, 30, 30)), 1) for step in range(10)] for _ in range(2)]
+    films[1][4:6] = [(NOBODY, 2)]
+    whole, overlooked = (cut(*film)[0] for film in films)
+    assert len(whole) == len(overlooked) == 10
+    np.testing.assert_allclose(overlooked.landmarks, whole.landmarks, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("picture", "reason"),
     [
@@ -134,6 +143,23 @@ def test_what_comes_before_a_damaged_frame_is_kept():
     pieces = list(cut_film(film(), PaintedFaceDetector(), RULES, 25.0))
     assert spans(pieces) == [(0, 8, "clip"), (8, 0, "unreadable")]
     assert pieces[1] == Refusal(8, 0, "unreadable", "film.mp4 cannot be decoded after frame 8.")
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_frames_without_a_face_before_a_damaged_one_are_counted(together):
+    class Several(PaintedFaceDetector):
+        batch_size = together
+
+        def detect_batch(self, images):
+            return [self.detect(image) for image in images]
+
+    def film():
+        yield from [FACE] * 8
+        yield NOBODY
+        raise UnreadableMediaError("film.mp4 cannot be decoded after frame 9.")
+
+    pieces = list(cut_film(film(), Several(), RULES, 25.0))
+    assert spans(pieces) == [(0, 8, "clip"), (8, 1, "no face"), (9, 0, "unreadable")]
 
 
 def test_the_detector_is_asked_once_a_frame_in_order():

@@ -8,23 +8,79 @@ import pytest
 
 from diffusers_hunyuan_portrait import face
 from diffusers_hunyuan_portrait.errors import NoFaceError, UserError
+from diffusers_hunyuan_portrait.face.driving import name_ranges
+from diffusers_hunyuan_portrait.face.tracking import LONGEST_BRIDGE
+
+GAP = [[]] * (LONGEST_BRIDGE + 1)  # frames without a face, one too many to be bridged
 
 
 def frames(count: int) -> Iterator[np.ndarray]:
-    """Frames of 120×160 pixels that can be told apart."""
+    """Frames of 120×160 pixels that can be told apart, of one scene."""
+    scene = np.random.default_rng(99).integers(0, 224, (120, 160, 3), dtype=np.uint8)
     for index in range(count):
-        yield np.random.default_rng(index).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+        yield scene + np.random.default_rng(index).integers(0, 32, scene.shape, dtype=np.uint8)
 
 
 def test_a_lost_face_holds_its_last_crops_and_points(replay, make_face):
-    answers = [[make_face(40)], [make_face(44)], [], [], [make_face(50)]]
-    followed = list(face.follow_driving(frames(5), replay(answers)))
-    assert [frame.seen for frame in followed] == [True, True, False, False, True]
-    for lost in followed[2:4]:
+    answers = [[make_face(40)], [make_face(44)], *GAP, [make_face(50)]]
+    followed = list(face.follow_driving(frames(len(answers)), replay(answers)))
+    assert [frame.seen for frame in followed] == [True, True, *[False] * len(GAP), True]
+    for lost in followed[2:-1]:
         np.testing.assert_array_equal(lost.face_crop, followed[1].face_crop)
         np.testing.assert_array_equal(lost.pose_crop, followed[1].pose_crop)
         np.testing.assert_array_equal(lost.landmarks, followed[1].landmarks)
-    assert not np.array_equal(followed[4].face_crop, followed[1].face_crop)
+    assert not np.array_equal(followed[-1].face_crop, followed[1].face_crop)
+
+
+def test_a_face_that_is_missed_is_cut_out_between_its_neighbours(replay, make_face):
+    found = [make_face(40), make_face(44), make_face(48)]
+    missed = list(face.follow_driving(frames(3), replay([[found[0]], [], [found[2]]])))
+    seen = list(face.follow_driving(frames(3), replay([[one] for one in found])))
+    assert [frame.bridged for frame in missed] == [False, True, False]
+    for one, other in zip(missed, seen, strict=True):
+        assert one.seen
+        np.testing.assert_allclose(one.landmarks, other.landmarks)
+        np.testing.assert_array_equal(one.face_crop, other.face_crop)
+        np.testing.assert_array_equal(one.pose_crop, other.pose_crop)
+
+
+def test_the_pose_crop_follows_where_it_is_asked_to(replay, make_face):
+    """A head that crosses the picture leaves the first frame's square, and stays in the following one."""
+    bright = np.full((40, 40, 3), 255, np.uint8)
+
+    def crossing() -> Iterator[np.ndarray]:
+        for x in range(10, 410, 4):
+            frame = np.zeros((120, 460, 3), np.uint8)
+            frame[40:80, x : x + 40] = bright
+            yield frame
+
+    answers = [[make_face(x, 40, size=40)] for x in range(10, 410, 4)]
+    first, follow = (
+        list(face.follow_driving(crossing(), replay(answers), 64, crop=crop)) for crop in ("first", "follow")
+    )
+    np.testing.assert_array_equal(first[0].pose_crop, follow[0].pose_crop)
+    assert first[-1].pose_crop.max() == 0
+    # A ninth of the square is the face's, wherever it is in it.
+    assert follow[-1].pose_crop.mean() / 255 == pytest.approx(1 / 9, abs=0.03)
+
+
+def test_an_unknown_crop_is_refused(replay):
+    with pytest.raises(UserError, match="choose first or follow"):
+        list(face.follow_driving(frames(1), replay([[]]), crop="last"))
+
+
+def test_smoothed_points_are_cut_out_where_they_are(replay, make_face):
+    """With a face that moves evenly nothing changes; one that shakes is cut out at its steadier place."""
+    even = [[make_face(40 + 2 * index)] for index in range(12)]
+    for plain, steady in zip(
+        face.follow_driving(frames(12), replay(even)),
+        face.follow_driving(frames(12), replay(even), steady=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(plain.landmarks, steady.landmarks)
+    shaken = [[make_face(40 + 3 * (index % 2))] for index in range(12)]
+    steady = list(face.follow_driving(frames(12), replay(shaken), steady=True))
+    assert np.ptp([frame.landmarks[0, 0] for frame in steady[4:-4]]) < 1
 
 
 def test_frames_before_the_first_face_take_its_crops(replay, make_face):
@@ -49,10 +105,12 @@ def test_the_first_face_seen_is_the_anchor(replay, make_face):
 
 
 def test_lost_frames_are_counted_from_zero(replay, make_face):
-    crops = face.crop_driving(frames(4), replay([[], [make_face()], [], [make_face()]]))
-    assert crops.lost_frames == [0, 2]
-    assert crops.face_crops.shape == crops.pose_crops.shape == (4, 3, 256, 256)
-    assert crops.landmarks.shape == (4, 5, 2)
+    answers = [[], [make_face()], *GAP, [make_face()], [], [make_face()]]
+    count = len(answers)
+    crops = face.crop_driving(frames(count), replay(answers))
+    assert crops.lost_frames == [0, *range(2, 2 + len(GAP))]  # the last one missed is bridged
+    assert crops.face_crops.shape == crops.pose_crops.shape == (count, 3, 256, 256)
+    assert crops.landmarks.shape == (count, 5, 2)
     assert 0 <= crops.face_crops.min() < crops.face_crops.max() <= 1
 
 
@@ -86,7 +144,7 @@ def test_frames_are_let_go(replay, make_face):
     for _ in face.follow_driving(source(), replay(answers)):
         most = max(most, sum(reference() is not None for reference in held))
     assert len(held) == 20
-    assert most <= 2  # the frame at hand and the one being made
+    assert most <= 2 + LONGEST_BRIDGE  # the frame at hand, the one being made, and those that a bridge may span
 
 
 def test_crops_have_the_size_asked_for(replay, make_face):
@@ -98,11 +156,11 @@ def test_chunks_come_as_soon_as_they_are_full(replay, make_face):
     taken = []
     source = (taken.append(index) or frame for index, frame in enumerate(frames(5)))
     answers = [[make_face(40 + index)] for index in range(5)]
-    answers[3] = []
+    answers[3] = answers[4] = []
     chunks = list(face.gather_chunks(face.follow_driving(frames(5), replay(answers)), 2))
     assert [len(chunk.landmarks) for chunk in chunks] == [2, 2, 1]
-    assert [chunk.lost_frames for chunk in chunks] == [[], [1], []]
-    np.testing.assert_allclose(chunks[2].landmarks[0], make_face(44).landmarks)
+    assert [chunk.lost_frames for chunk in chunks] == [[], [1], [0]]
+    np.testing.assert_allclose(chunks[2].landmarks[0], make_face(42).landmarks)
     next(face.gather_chunks(face.follow_driving(source, replay(answers)), 2))
     assert taken == [0, 1]
 
@@ -111,7 +169,7 @@ def test_chunks_come_as_soon_as_they_are_full(replay, make_face):
     ("numbers", "named"), [([], ""), ([7], "7"), ([0, 1], "0-1"), ([3, 4, 5, 9, 11, 12], "3-5, 9, 11-12")]
 )
 def test_frames_are_named_in_ranges(numbers, named):
-    assert face.name_ranges(numbers) == named
+    assert name_ranges(numbers) == named
 
 
 def test_no_face_in_any_frame_is_said_with_their_number(replay):

@@ -1,14 +1,17 @@
 """`hunyuan-portrait animate`: a portrait and a driving clip to a video."""
 
+import re
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 
+from ..animation import DEFAULT_FRAME_RATE
 from ..animation import animate as run_animation
 from ..errors import UserError
-from ..face import load_detector
+from ..face import check_choice, check_crop, load_detector
 from ..hub.consent import ACCEPT_VARIABLE
 from ..loading import (
     DEFAULT_MODEL,
@@ -23,7 +26,7 @@ from ..loading import (
     load_lora,
     load_pipeline,
 )
-from ..media import check_output, open_frames, read_image
+from ..media import Excerpt, check_excerpt, check_output, open_frames, parse_colour, read_image
 from ..sampling import SOLVERS, Ranks, check_solver, make_solver
 from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
 from .launched import joined
@@ -44,6 +47,32 @@ def parse_scale(text: str, option: str) -> float | tuple[float, float]:
     return ends[0] if len(ends) == 1 else (ends[0], ends[1])
 
 
+def parse_time(text: str, option: str) -> float:
+    """ "83.5", "1:23.5" and "0:01:23.5" as seconds.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", text):
+        raise UserError(f"{option} is {text!r}; it must be a time in seconds, or as MINUTES:SECONDS.")
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def parse_frame_rate(text: str) -> Fraction:
+    """ "25", "29.97" and "30000/1001" as a fraction.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UserError(f"--fps is {text!r}; it must be a number such as 25, 29.97 or 30000/1001.") from error
+
+
 def animate(
     portrait: Annotated[Path, typer.Argument(help="The picture to animate.", show_default=False)],
     driving: Annotated[Path, typer.Argument(help="The clip whose face drives it.", show_default=False)],
@@ -62,6 +91,20 @@ def animate(
             "--accept-licences", help=f"Accept the model's licences unasked, as {ACCEPT_VARIABLE}=1 does."
         ),
     ] = False,
+    start: Annotated[
+        str, typer.Option(metavar="TIME", help="Where in DRIVING to begin: seconds, or MINUTES:SECONDS.")
+    ] = "0",
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Where in DRIVING to end.", show_default="its end")
+    ] = None,
+    fps: Annotated[
+        str | None, typer.Option(help="Frames a second to resample DRIVING to.", show_default="its own times")
+    ] = None,
+    loop: Annotated[int, typer.Option(min=1, help="Rounds of DRIVING.")] = 1,
+    boomerang: Annotated[
+        bool, typer.Option("--boomerang", help="Run each round forwards and backwards, without sound.")
+    ] = False,
+    background: Annotated[str, typer.Option(help="What shows through a transparent portrait.")] = "white",
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Makes the run repeatable.", show_default="random")
@@ -78,6 +121,23 @@ def animate(
     detect_every: Annotated[
         int, typer.Option(min=1, help="Look for faces every N frames, and follow them through those between.")
     ] = 1,
+    portrait_face: Annotated[
+        str,
+        typer.Option(
+            help="Whose face is animated: largest, left, right, centre, a number counted from the left, X,Y for "
+            "the one nearest to a point, or a picture of the person."
+        ),
+    ] = "largest",
+    driving_face: Annotated[
+        str, typer.Option(help="Whose face drives, likewise, in the first frame that shows it.")
+    ] = "largest",
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Steady the face's box and points over neighbouring frames.")
+    ] = False,
+    crop: Annotated[
+        str,
+        typer.Option(help="Where the head's pose is read: first, where it was at first; follow, where it goes."),
+    ] = "first",
     height: Annotated[
         int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")
     ] = None,
@@ -129,9 +189,16 @@ def animate(
     if isinstance(interval, float):
         raise UserError(f"--guidance-interval is {guidance_interval!r}; it must be two numbers as LOW:HIGH.")
     check_compression(weights)
+    check_crop(crop)
+    for which in (portrait_face, driving_face):
+        check_choice(which)
     if solver:
         check_solver(solver)
-    settings = {
+    rate = None if fps is None else parse_frame_rate(fps)
+    begin, finish = parse_time(start, "--start"), None if end is None else parse_time(end, "--end")
+    check_excerpt(begin, finish, rate)
+    behind = parse_colour(background)
+    settings: dict[str, Any] = {
         "num_inference_steps": steps,
         "guidance_interval": interval,
         "cache_interval": cache_interval,
@@ -142,7 +209,9 @@ def animate(
         **scales,
     }
     check_settings(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
-    picture, clip = read_image(portrait), open_frames(driving)
+    picture, clip = read_image(portrait, behind), open_frames(driving, frame_rate=rate or DEFAULT_FRAME_RATE)
+    if begin or finish is not None or rate is not None:
+        clip = Excerpt(clip, start=begin, end=finish, frame_rate=rate)
     with joined(choose_device(device)) as (chosen_device, shared):
         chosen_dtype = choose_dtype(dtype, chosen_device)
         check_offload(offload, chosen_device)
@@ -175,9 +244,15 @@ def animate(
                 output,
                 detector=finder,
                 detect_every=detect_every,
+                portrait_face=portrait_face,
+                driving_face=driving_face,
+                smooth=smooth,
+                crop=crop,
                 height=height,
                 width=width,
                 crop_only=crop_only,
+                loop=loop,
+                boomerang=boomerang,
                 decode_chunk_size=decode_chunk_size,
                 on_progress=progress,
                 generator=torch.Generator("cpu").manual_seed(seed),

@@ -4,24 +4,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnreadableMediaError, UserError
-from ..face import Detector, Face, cut_portrait
-from ..face.detection.interface import largest_face
+from ..face import Detector, Face, FaceTracker, cut_portrait
+from ..face.detection.batching import detect_each
 from ..face.geometry import Box, portrait_box
 from ..face.pixels import Picture
+from ..face.tracking import Sighting, bridge, track
 from .clip import Clip
 
-THUMBNAIL = 32  # pixels a side, in which film cuts are looked for
-# Of 255, the mean difference of two thumbnails. On thirteen real clips neighbours within a scene differed by at
-# most 5.4 and across a cut by at least 45.
-CUT_DIFFERENCE = 15
-# Of the largest face's side; what is smaller is somebody far behind, or a hand that a detector takes for a face
+# Of the face's side; what is smaller is somebody far behind, or a hand that a detector takes for a face
 # (the bundled one does in 3 frames of 120 of a clip with one face, at a quarter of its side).
 SECOND_FACE = 1 / 3
+# Frames in a row. What a detector misses once it has most likely overlooked; in more, nobody may be there.
+LONGEST_MISSED = 2
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,8 @@ def make_clip(
         UserError: there is no frame, or one shows no face, or several, or the face has left the square.
     """
     piece: _Piece | None = None
-    for index, picture in enumerate(frames):
-        face = choose_face(detector.detect(picture), picture)
+    for index, sighting in enumerate(_followed(frames, detector)):
+        picture, face = sighting.picture, choose_face(sighting)
         if isinstance(face, str):
             raise UserError(f"Frame {index} makes no clip ({face}); give frames that show one face each.")
         piece = piece or _Piece(0, Square.around(face, picture, size))
@@ -124,15 +122,13 @@ def cut_film(
     copies = dict(styles or {})
     piece: _Piece | None = None
     refusal: Refusal | None = None
-    thumbnail: NDArray | None = None
     damage: UnreadableMediaError | None = None
     number = -1
     try:
-        for number, (picture, *styled) in enumerate(zip(frames, *copies.values(), strict=False)):
-            before, thumbnail = thumbnail, _thumbnail(picture)
-            is_cut = before is not None and np.abs(thumbnail - before).mean() > CUT_DIFFERENCE
-            face = choose_face(detector.detect(picture), picture, rules.min_face)
-            if piece is not None and (ending := piece.why_over(face, is_cut, rules.max_frames)):
+        followed = _followed(frames, detector)
+        for number, (sighting, *styled) in enumerate(zip(followed, *copies.values(), strict=False)):
+            picture, face = sighting.picture, choose_face(sighting, rules.min_face)
+            if piece is not None and (ending := piece.why_over(face, sighting.is_cut, rules.max_frames)):
                 yield piece.finish(rules.min_frames, frame_rate, ending)
                 piece = None
             if refusal is not None and refusal.reason != face:
@@ -153,16 +149,21 @@ def cut_film(
         yield Refusal(number + 1, 0, "unreadable", str(damage))
 
 
-def choose_face(faces: Sequence[Face], picture: Picture, min_face: int = 1) -> Face | str:
-    """Of the faces found in the picture the one that a clip can be made around; or, in a few words, why none can.
+def _followed(frames: Iterable[Picture], detector: Detector) -> Iterator[Sighting]:
+    """One person's face in each frame, as a driving clip's is followed."""
+    return bridge(track(detect_each(frames, detector), FaceTracker()), LONGEST_MISSED)
+
+
+def choose_face(sighting: Sighting, min_face: int = 1) -> Face | str:
+    """The face in a frame if a clip can be made around it; or, in a few words, why none can.
 
     Args:
         min_face: the least side of its box, in pixels.
     """
-    face = largest_face(faces)
+    face, picture = sighting.face, sighting.picture
     if face is None:
         return "no face"
-    if sum(_side(other) > SECOND_FACE * _side(face) for other in faces) > 1:
+    if sum(_side(other) > SECOND_FACE * _side(face) for other in sighting.faces) > 1:
         return "several faces"
     if not _all_inside(face.landmarks, picture.shape[1], picture.shape[0]):
         return "face over the picture's edge"
@@ -244,10 +245,6 @@ class _Piece:
             source={**source, "box": list(self.square.box)},
             styles={name: np.stack(copy) for name, copy in self.styles.items()},
         )
-
-
-def _thumbnail(picture: Picture) -> NDArray[np.float32]:
-    return cv2.resize(picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _all_inside(points: NDArray[np.float64], width: int, height: int) -> bool:

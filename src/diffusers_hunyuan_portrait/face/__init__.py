@@ -1,5 +1,6 @@
 """From pixels to what the networks are fed: faces found and followed, crops, points, levels and identity."""
 
+from .choosing import Chooser, check_choice, chooser_of_place, is_place
 from .detection import (
     DETECTORS,
     Detector,
@@ -9,28 +10,39 @@ from .detection import (
     missing_for_detector,
     resolve_detector,
 )
-from .driving import DrivingCrops, DrivingFrame, crop_driving, follow_driving, gather_chunks, name_ranges
+from .driving import DrivingCrops, DrivingFrame, Gaps, check_crop, crop_driving, follow_driving, gather_chunks
 from .identity import IdEncoder
 from .intensity import intensity_levels
 from .portrait import PortraitCrops, crop_portrait, cut_portrait
+from .recognition import IdNetwork, Person, chooser_of_person
+from .tracking import FaceTracker
 
 __all__ = [
     "DETECTORS",
+    "Chooser",
     "Detector",
     "DrivingCrops",
     "DrivingFrame",
     "Face",
+    "FaceTracker",
     "FollowingDetector",
+    "Gaps",
     "IdEncoder",
+    "IdNetwork",
+    "Person",
     "PortraitCrops",
+    "check_choice",
+    "check_crop",
+    "chooser_of_person",
+    "chooser_of_place",
     "crop_driving",
     "crop_portrait",
     "cut_portrait",
     "follow_driving",
     "gather_chunks",
     "intensity_levels",
+    "is_place",
     "load_detector",
     "missing_for_detector",
-    "name_ranges",
     "resolve_detector",
 ]

@@ -12,12 +12,15 @@ from PIL import Image
 
 from ..errors import NoFaceError, UserError
 from .detection.batching import detect_each
-from .detection.interface import Detector, Face, largest_face
+from .detection.interface import Detector, Face
 from .geometry import Box, face_square, portrait_box
 from .pixels import Picture, cut, resize
+from .tracking import FaceTracker, Sighting, bridge, smooth, track
 
 MOTION_SIZE = 256  # what the released expression and head-pose networks take
 POSE_SIZE = 512  # the released program resizes the pose crop in two steps, by way of this size
+CROPS = ("first", "follow")
+FOLLOWING = 0.1  # of its way to the face, what a following box goes from frame to frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,8 @@ class DrivingFrame:
     face_crop: Picture  # (size, size, 3) uint8 RGB, from the eyebrows to below the mouth
     pose_crop: Picture  # (size, size, 3) uint8 RGB, the head at a place fixed for the whole clip
     landmarks: NDArray[np.float64]  # (5, 2) in the frame's pixels
-    seen: bool  # False: no face was found, and the nearest seen frame stands in
+    seen: bool  # False: the face is out of view, and the nearest seen frame stands in
+    bridged: bool = False  # the face was not found, and cut out between where it was before and after
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,44 +44,75 @@ class DrivingCrops:
     lost_frames: list[int]  # those in which no face was found, counted from the first of these frames
 
 
-def follow_driving(frames: Iterable[Any], detector: Detector, size: int = MOTION_SIZE) -> Iterator[DrivingFrame]:
-    """Follow the face through a clip, one `DrivingFrame` a frame, keeping one batch of frames in memory.
+def follow_driving(
+    frames: Iterable[Any],
+    detector: Detector,
+    size: int = MOTION_SIZE,
+    *,
+    tracker: FaceTracker | None = None,
+    steady: bool = False,
+    crop: str = "first",
+) -> Iterator[DrivingFrame]:
+    """Follow one face through a clip, one `DrivingFrame` a frame, keeping few frames in memory.
 
-    The detector is asked once a frame, in order; the face with the largest box is taken. The first face found
-    fixes the pose crop's place and the size that face crops lean on (contract, "Pose crop" and "Face crop"). A
-    frame without a face repeats the last one with a face, so that the portrait holds its pose; frames before
-    the first face repeat that one. They come out, with `seen` False, once it is found.
+    The detector is asked once a frame, in order. The first face found fixes the pose crop's place and the size
+    that face crops lean on (contract, "Pose crop" and "Face crop"). Where the face is missed for a few frames, it
+    is cut out on the way from where it was before to where it is after. A frame in a longer gap repeats the last
+    one with a face, so that the portrait holds its pose; frames before the first face repeat that one. They come
+    out, with `seen` False, once it is found.
 
     Args:
         frames: (H, W, 3) uint8 RGB arrays, or RGB PIL images.
         detector: finds the faces.
         size: side of the square crops, in pixels.
+        tracker: tells whose face is followed where there are several, a new one; that of the largest in the first
+            frame with any by default.
+        steady: smooth boxes and points over neighbouring frames. The released weights have seen them as found.
+        crop: "first", the pose crop stays where the first face was; or "follow", it goes with the head, slowly.
 
     Raises:
-        NoFaceError: at the end, where no frame shows a face.
-        UserError: where there are no frames, or one is not an RGB picture.
+        NoFaceError: at the end, where no frame shows the face.
+        UserError: where there are no frames, or one is not an RGB picture, or there is no such `crop`.
     """
-    count = waiting = 0
+    check_crop(crop)
+    sightings = bridge(track(detect_each(frames, detector), tracker or FaceTracker()))
+    if steady:
+        sightings = smooth(sightings)
+    count = waiting = most_faces = 0
     anchor: _Anchor | None = None
     last: DrivingFrame | None = None
-    for picture, faces in detect_each(frames, detector):
+    for sighting in sightings:
         count += 1
-        face = largest_face(faces)
-        if face is not None:
-            anchor = anchor or _Anchor.of(face, picture)
-            last = anchor.crop(picture, face, size)
+        most_faces = max(most_faces, len(sighting.faces))
+        if sighting.face is not None:
+            if anchor is None:
+                anchor = _Anchor.of(sighting.face, sighting.picture)
+            elif crop == "follow":
+                anchor = anchor.towards(sighting.face, sighting.picture)
+            last = anchor.crop(sighting, sighting.face, size)
         if last is None:
             waiting += 1
             continue
-        held = replace(last, seen=False)
+        held = replace(last, seen=False, bridged=False)
         for _ in range(waiting):
             yield held
         waiting = 0
-        yield last if face is not None else held
+        yield last if sighting.face is not None else held
     if count == 0:
         raise UserError("The driving clip has no frames; use one that has at least one.")
+    if last is None and most_faces:
+        raise NoFaceError(
+            f"None of the {count} driving frames shows the face that was chosen, of at most {most_faces} in one; "
+            "choose another."
+        )
     if last is None:
         raise NoFaceError(f"No face was found in any of the {count} driving frames; use a clip that shows one.")
+
+
+def check_crop(crop: str) -> None:
+    """Raise `UserError` where there is no such way to crop."""
+    if crop not in CROPS:
+        raise UserError(f"There is no crop {crop!r}; choose {' or '.join(CROPS)}.")
 
 
 def crop_driving(frames: Iterable[Any], detector: Detector) -> DrivingCrops:
@@ -106,19 +141,69 @@ def name_ranges(frames: Sequence[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
+class Gaps:
+    """Frames of a clip in which the face was not found, as they come.
+
+    Attributes:
+        held: numbers of those that hold another's motion, counted from 0.
+        bridged: numbers of those taken as between their neighbours.
+    """
+
+    def __init__(self) -> None:
+        self.held: list[int] = []
+        self.bridged: list[int] = []
+        self._count = 0
+
+    def note(self, number: int, frame: DrivingFrame) -> None:
+        """Takes down the next frame."""
+        self._count = number + 1
+        if frame.bridged:
+            self.bridged.append(number)
+        elif not frame.seen:
+            self.held.append(number)
+
+    @property
+    def report(self) -> str:
+        """What a user is told of them; nothing where there are none."""
+        said = []
+        if self.held:
+            said.append(
+                f"The face is out of view in {len(self.held)} of {self._count} driving frames: "
+                f"{name_ranges(self.held)} (counted from 0). The portrait holds the last motion seen there."
+            )
+        if self.bridged:
+            said.append(
+                f"It was missed in {len(self.bridged)}: {name_ranges(self.bridged)}, and taken as between its "
+                "neighbours there."
+                if said
+                else f"The face was missed in {len(self.bridged)} of {self._count} driving frames: "
+                f"{name_ranges(self.bridged)} (counted from 0). It was taken as between its neighbours there."
+            )
+        return " ".join(said)
+
+
 @dataclass(frozen=True, eq=False)
 class _Anchor:
-    """What the first face found fixes for the rest of the clip."""
+    """Where the head is taken to be at rest: in the first face's place, or slowly going with it."""
 
     face_box: NDArray[np.float64]  # (4,)
     pose_box: Box
 
     @classmethod
     def of(cls, face: Face, picture: Picture) -> "_Anchor":
-        height, width = picture.shape[:2]
-        return cls(face.box, portrait_box(face.box, width, height))
+        return cls._at(face.box, picture)
 
-    def crop(self, picture: Picture, face: Face, size: int) -> DrivingFrame:
+    @classmethod
+    def _at(cls, face_box: NDArray[np.float64], picture: Picture) -> "_Anchor":
+        height, width = picture.shape[:2]
+        return cls(face_box, portrait_box(face_box, width, height))
+
+    def towards(self, face: Face, picture: Picture) -> "_Anchor":
+        """One frame's way nearer to the face."""
+        return self._at(self.face_box + FOLLOWING * (face.box - self.face_box), picture)
+
+    def crop(self, sighting: Sighting, face: Face, size: int) -> DrivingFrame:
+        picture = sighting.picture
         head = resize(cut(picture, self.pose_box), POSE_SIZE, POSE_SIZE, Image.Resampling.BICUBIC)
         inner_face = cut(picture, face_square(face.landmarks, self.face_box))
         return DrivingFrame(
@@ -126,6 +211,7 @@ class _Anchor:
             pose_crop=resize(head, size, size, Image.Resampling.BILINEAR),
             landmarks=face.landmarks,
             seen=True,
+            bridged=sighting.bridged,
         )
 
 

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import NoFaceError
+from .choosing import Chooser, choose_largest, nearest_face
 from .detection.interface import Detector, Face, as_picture, largest_face
 from .geometry import Box, portrait_box
 from .pixels import Picture, arcface_image, cut, dino_image, resize
+
+SQUARE = 512  # pixels a side
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +27,14 @@ class PortraitCrops:
     arcface_image: NDArray[np.float32]  # (112, 112, 3) RGB in [0, 1]
 
 
-def crop_portrait(image: Any, detector: Detector, size: int = 512, dino_size: int = 224) -> PortraitCrops:
+def crop_portrait(
+    image: Any,
+    detector: Detector,
+    size: int = SQUARE,
+    dino_size: int = 224,
+    *,
+    choose: Chooser = choose_largest,
+) -> PortraitCrops:
     """Cut the portrait square out of an image and prepare the pictures that its appearance is read from.
 
     The detector is asked twice: on the whole image for the box, and on the square for the points that the
@@ -33,25 +43,33 @@ def crop_portrait(image: Any, detector: Detector, size: int = 512, dino_size: in
 
     Args:
         image: (H, W, 3) uint8 RGB, or an RGB PIL image.
-        detector: finds the faces; the one with the largest box is taken.
+        detector: finds the faces.
         size: the side of the square, in pixels.
         dino_size: the side of the appearance network's picture, in pixels.
+        choose: which of several faces is taken; that with the largest box by default.
 
     Raises:
-        NoFaceError: where the image shows no face, or one that cannot be cut out or aligned.
+        NoFaceError: where the image shows no face, or not the chosen one, or one that cannot be cut out or
+            aligned.
         UserError: where the image is not an RGB picture.
     """
     picture = as_picture(image)
     height, width = picture.shape[:2]
-    face = largest_face(detector.detect(picture))
-    if face is None:
+    faces = detector.detect(picture)
+    if not faces:
         raise NoFaceError(
             f"No face was found in the portrait of {width}×{height} pixels; use one that shows a face."
         )
+    face = choose(faces, picture)
+    if face is None:
+        raise NoFaceError("The portrait does not show the face that was chosen; choose another.")
     box = portrait_box(face.box, width, height)
     square = cut_portrait(picture, box, size, size)
-    found = largest_face(detector.detect(square))
-    landmarks = found.landmarks if found is not None else _carried_over(face, box, size)
+    expected = carried_over(face, box, size)
+    found = detector.detect(square)
+    # Somebody beside the person chosen may be in the square too, and larger.
+    again = largest_face(found) if choose is choose_largest else nearest_face(found, expected.mean(axis=0))
+    landmarks = again.landmarks if again is not None else expected
     return PortraitCrops(box, square, dino_image(square, dino_size), arcface_image(square, landmarks))
 
 
@@ -63,7 +81,7 @@ def cut_portrait(picture: Picture, box: Box, height: int, width: int) -> Picture
     return resize(cut(picture, box), height, width, Image.Resampling.BICUBIC)
 
 
-def _carried_over(face: Face, box: Box, size: int) -> NDArray[np.float64]:
+def carried_over(face: Face, box: Box, size: int) -> NDArray[np.float64]:
     """The face's points, (5, 2), in pixels of the square that `box` was resized to."""
     x1, y1, x2, y2 = box
     return (face.landmarks - [x1, y1]) * [size / (x2 - x1), size / (y2 - y1)]
