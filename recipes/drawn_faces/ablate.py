@@ -21,7 +21,7 @@ from stretches import Work
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 from diffusers_hunyuan_portrait.evaluation import Figures
 
-SHARE = 6  # of the full run's steps, one part
+SHARE = 6  # of the steps of the full run's first short runs, and of its long ones, one part
 
 # Name: seed, and what is other than in the full model.
 VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -45,7 +45,8 @@ def run_variant(work: Work, name: str, num_pairs: int, lengths: Lengths) -> Figu
     start = work.folder / folder / "start"
     if not start.exists():
         make_variant(work.folder / "start", seed, changes).save_pretrained(start)
-    if not train_portrait(work, folder, start, lengths.portrait // SHARE, lengths.portrait_long // SHARE, seed):
+    few_steps = lengths.portrait // SHARE, lengths.portrait_long // SHARE
+    if not train_portrait(work, folder, start, *few_steps, seed=seed):
         return None
     with work.timed(f"{folder}-measuring"):
         return measure(HunyuanPortraitPipeline.from_pretrained(work.folder / folder / "long" / "model"), num_pairs)

@@ -48,6 +48,7 @@ class Lengths:
     identity: int = 600
     image: int = 600
     portrait: int = 6000
+    portrait_again: int = 5200
     portrait_long: int = 700
 
 
@@ -151,7 +152,8 @@ def _processes(count: int, prepare: Callable[..., None] | None = None, *argument
 
 
 def train(work: Work, lengths: Lengths) -> bool:
-    return train_portrait(work, "portrait", work.folder / "start", lengths.portrait, lengths.portrait_long)
+    steps = lengths.portrait, lengths.portrait_long, lengths.portrait_again
+    return train_portrait(work, "portrait", work.folder / "start", *steps)
 
 
 def export(work: Work, lengths: Lengths) -> bool:

@@ -12,13 +12,16 @@ from diffusers_hunyuan_portrait.training import make_config, train
 CLIPS, HELD_OUT = "stored", "stored_held_out"  # folders of clips with what the frozen networks see in them
 
 
-def train_portrait(work: Work, name: str, start: Path, steps: int, long_steps: int, seed: int = 0) -> bool:
+def train_portrait(
+    work: Work, name: str, start: Path, steps: int, long_steps: int, steps_again: int = 0, seed: int = 0
+) -> bool:
     """Short runs of frames, many at a time, then runs as long as inference has them; gives whether it is done.
 
     Args:
         name: of the run; `name/long/model` in the work's folder is what comes out.
         start: folder of the model to start from.
         steps, long_steps: of short runs and of long ones.
+        steps_again: of short runs once more before the long ones, with a learning rate that rises and falls again.
     """
     objective = {"face_weight": 3, "feature_weight": 4, "drop_all": 0.05, "drop_motion": 0.05}
     # Where and how the head is to be is learnt under so much noise that nothing else tells it.
@@ -40,15 +43,23 @@ def train_portrait(work: Work, name: str, start: Path, steps: int, long_steps: i
         "optimizer": optimizer | {"learning_rate": 1e-3, "warmup_steps": 200},
         "validation": shared["validation"] | {"every": 250, "examples": 64},
     }
-    long = {
+    again = short | {
         "model": str(work.folder / name / "short" / "model"),
+        "output": str(work.folder / name / "again"),
+        "run": short["run"] | {"max_steps": steps_again},
+        "optimizer": optimizer | {"learning_rate": 7e-4, "new_parts_learning_rate": 3.5e-4, "warmup_steps": 100},
+        "seed": seed + 1,
+    }
+    long = {
+        "model": str(work.folder / name / ("again" if steps_again else "short") / "model"),
         "output": str(work.folder / name / "long"),
         "run": run | {"max_steps": long_steps, "batch_size": 2, "num_frames": [24]},
         "optimizer": optimizer | {"learning_rate": 2e-4, "new_parts_learning_rate": 1e-4, "warmup_steps": 50},
         "examples": shared["examples"] | {"padding_probability": 0.3},
         "validation": shared["validation"] | {"every": 150, "examples": 16},
     }
-    return all(_run_stage(work, name, shared | settings) for settings in (short, long))
+    stages = (short, again, long) if steps_again else (short, long)
+    return all(_run_stage(work, name, shared | settings) for settings in stages)
 
 
 def _run_stage(work: Work, name: str, settings: dict[str, Any]) -> bool:

@@ -50,6 +50,7 @@ def made(recipe, tmp_path_factory):
         identity=1,
         image=1,
         portrait=2,
+        portrait_again=1,
         portrait_long=1,
     )
     assert not make.make(make.Work(folder, minutes=0), lengths)
