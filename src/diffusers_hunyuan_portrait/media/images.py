@@ -119,8 +119,8 @@ def is_still_image(path: Path) -> bool:
 
 def _open(path: Path) -> Image.Image:
     with warnings.catch_warnings():
-        # Pillow warns from 89 megapixels on; `check_size` decides here.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Pillow warns from 89 megapixels on, where `check_size` decides here, and of damage beside the pixels.
+        warnings.simplefilter("ignore")
         try:
             return Image.open(path, formats=STILL_FORMATS)
         except Image.DecompressionBombError as error:
@@ -154,8 +154,10 @@ def _open_checked(path: Path) -> Image.Image:
 def rgb_pixels(image: Image.Image, name: str, background: Colour = WHITE) -> npt.NDArray[np.uint8]:
     """A PIL image of any mode and size as upright (H, W, 3) uint8 RGB; `name` is what errors call it."""
     try:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of harmless damage in what stands beside the pixels
+            image.load()
+            upright = ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UnreadableMediaError(
             f"{name} is cut short or damaged ({error}); give a whole image file."

@@ -42,10 +42,15 @@ def _iso(file: BinaryIO, size: int) -> str | None:
     for name, start, length in _iso_boxes(file, size):
         names.add(name)
         if start + length > size:
-            return f"{start + length - size:,} bytes of its {name.decode('latin-1')} box are missing"
+            return f"{start + length - size:,} bytes of its {_readable(name)} box are missing"
     if b"mdat" in names and b"moov" not in names:
         return "its index, the moov box, is missing"
     return None
+
+
+def _readable(name: bytes) -> str:
+    """As a sentence can have it, whatever stands there."""
+    return name.decode("ascii", "replace") if name.isalnum() else "last"
 
 
 def _iso_boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
