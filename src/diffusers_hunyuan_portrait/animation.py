@@ -78,6 +78,7 @@ def animate(
     output = media.check_output(output, inputs=(portrait, clip.path))
     pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     original = media.read_image(portrait)
+    repetition(clip.frame_count, loop, boomerang)  # whether there may be so many frames, before any work
     conditions = pipe.prepare_conditions(
         original,
         clip,

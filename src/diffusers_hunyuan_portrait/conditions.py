@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from .errors import UserError
+from .limits import check_frames
 
 EASING = 12  # frames, about half a second: as a head takes to turn
 
@@ -84,7 +85,7 @@ class PortraitConditions:
             boomerang: forwards and then backwards each time, the frames at the ends once.
 
         Raises:
-            UserError: `times` is below 1.
+            UserError: `times` is below 1, or there would be more frames than a run may have.
         """
         order = repetition(self.num_frames - 2 * self.pad_frames, times, boomerang)
         pad = torch.arange(self.pad_frames)
@@ -105,6 +106,7 @@ def repetition(num_frames: int, times: int = 1, boomerang: bool = False) -> list
     once = list(range(num_frames))
     if boomerang:
         once += once[-2:0:-1]
+    check_frames(len(once) * times)
     return once * times
 
 

@@ -19,6 +19,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from .conditions import PortraitConditions, ease_back, fade
 from .errors import UserError
+from .limits import check_frames
 from .lora import HunyuanPortraitLoraLoaderMixin
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
@@ -535,6 +536,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             detector = face.load_detector(detector)
         picture = media.read_image(image)
         clip = media.open_frames(driving_video)
+        check_frames(clip.frame_count)
         id_network = self._id_network()
         of_portrait, of_clip = (self._chooser(which, detector, id_network) for which in faces)
         cut = face.crop_portrait(

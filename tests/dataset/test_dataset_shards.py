@@ -171,7 +171,7 @@ def pickled() -> bytes:
         ("json", b'{"version": 99}', "its format is 99"),
         ("json", b"[]", "list indices"),
         ("mp4", b"no video", "Invalid data"),
-        ("latents.npy", b"no array", "pickle"),
+        ("latents.npy", b"no array", "magic string"),
         ("latents.npy", pickled(), "allow_pickle=False"),
         ("mp4", None, "it has no mp4"),
     ],

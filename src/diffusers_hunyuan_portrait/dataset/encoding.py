@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -76,11 +77,7 @@ def decode_clip(files: Mapping[str, bytes]) -> Clip:
         facts = json.loads(files["json"])
         if facts["version"] != FORMAT_VERSION:
             raise ValueError(f"its format is {facts['version']}, and this program reads {FORMAT_VERSION}")
-        caches = {
-            name: np.load(io.BytesIO(files[f"{name}.npy"]), allow_pickle=False)
-            for name in _CACHES
-            if f"{name}.npy" in files
-        }
+        caches = {name: _decode_array(files[f"{name}.npy"]) for name in _CACHES if f"{name}.npy" in files}
         styles = {
             match[1]: _decode_frames(files[name]) for name in files if (match := _STYLE_FILE.fullmatch(name))
         }
@@ -125,6 +122,18 @@ def _decode_frames(video: bytes) -> NDArray[np.uint8]:
     if not frames:
         raise ValueError("its video has no frames")
     return np.stack(frames)
+
+
+def _decode_array(data: bytes) -> NDArray:
+    """An array, once its header asks for no more than there is."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"an array in it has the format {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(f"an array in it is not as long as its shape {shape} says")
+    return np.load(io.BytesIO(data), allow_pickle=False)
 
 
 def _encode_array(values: NDArray) -> bytes:

@@ -185,8 +185,11 @@ def _find_shards(folder: Path) -> Iterator[tuple[int, Path]]:
 def _index(shard: Path) -> Iterator[tuple[str, _Entry]]:
     entries: dict[str, _Entry] = {}
     try:
+        size = shard.stat().st_size
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
+                if member.offset_data + member.size > size:
+                    raise UserError(f"The shard {shard} is damaged (it is cut short); remove it and make it anew.")
                 key, _, extension = member.name.partition(".")
                 parts = entries.setdefault(key, _Entry(shard, {})).parts
                 parts[extension] = _Part(member.offset_data, member.size)

@@ -1,7 +1,7 @@
 """Files in and out: portraits, driving clips with their sound, and the animated square put back in its picture."""
 
 from .excerpts import Excerpt, check_excerpt, times_of
-from .images import MAX_MEGAPIXELS, MIN_SIDE, parse_colour, read_image
+from .images import MIN_SIDE, parse_colour, read_image
 from .pasting import paste_back
 from .reading_ahead import read_ahead
 from .sound import Sound, has_sound
@@ -9,7 +9,6 @@ from .video_reader import FrameSequence, VideoReader, open_frames
 from .video_writer import VideoWriter, check_output
 
 __all__ = [
-    "MAX_MEGAPIXELS",
     "MIN_SIDE",
     "Excerpt",
     "FrameSequence",

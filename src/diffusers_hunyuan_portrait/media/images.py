@@ -13,12 +13,13 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
 
 from ..errors import UnreadableMediaError, UserError
+from ..limits import check_pixels, limit
 from .paths import readable_file
 
 logger = logging.getLogger(__name__)
 
+PILLOWS_MEGAPIXELS = 178  # it opens nothing larger, whatever the limit is
 MIN_SIDE = 32  # pixels; no face can be found in less
-MAX_MEGAPIXELS = 100  # above every camera in a telephone but far below what a forged header can ask for
 Image.init()
 # Named one by one: Pillow also "opens" some videos and runs other programs for a few formats.
 _WANTED = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000")
@@ -48,7 +49,7 @@ def read_image(source: ImageSource, background: Colour = WHITE) -> npt.NDArray[n
 
     Raises:
         UnreadableMediaError: the file is missing, empty, a folder, not an image, or cut short.
-        UserError: a side is below `MIN_SIDE` pixels, the area is above `MAX_MEGAPIXELS`, or an array has
+        UserError: a side is below `MIN_SIDE` pixels, the area is above the limit for pictures, or an array has
             another shape, type or range.
     """
     if isinstance(source, Image.Image):
@@ -84,16 +85,7 @@ def check_size(width: int, height: int, name: str) -> None:
         raise UserError(
             f"{name} has {width}x{height} pixels; give a picture of at least {MIN_SIDE} pixels a side."
         )
-    check_area(width, height, name)
-
-
-def check_area(width: int, height: int, name: str) -> None:
-    """Raise `UserError` where decoding `width` by `height` pixels would take an unreasonable amount of memory."""
-    if width * height > MAX_MEGAPIXELS * 1_000_000:
-        raise UserError(
-            f"{name} has {width}x{height} pixels, {width * height / 1e6:.0f} megapixels; "
-            f"scale it down to at most {MAX_MEGAPIXELS} megapixels."
-        )
+    check_pixels(width, height, name)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -126,7 +118,8 @@ def _open(path: Path) -> Image.Image:
         except Image.DecompressionBombError as error:
             pixels = re.search(r"\d{7,}", str(error))
             size = f"{int(pixels[0]) / 1e6:.0f} megapixels" if pixels else "too many pixels"
-            raise UserError(f"{path} has {size}; scale it down to at most {MAX_MEGAPIXELS} megapixels.") from error
+            most = min(limit("MEGAPIXELS"), PILLOWS_MEGAPIXELS)
+            raise UserError(f"{path} has {size}; scale it down to at most {most} megapixels.") from error
 
 
 def _read_file(path: Path, background: Colour) -> npt.NDArray[np.uint8]:

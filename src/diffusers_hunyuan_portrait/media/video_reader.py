@@ -14,11 +14,12 @@ from av.video.reformatter import Colorspace
 from PIL import Image
 
 from ..errors import UnreadableMediaError, UserError
+from ..limits import check_pixels
 from .colours import HLG, PQ, to_srgb
 from .deinterlacing import progressive
 from .excerpts import Excerpt
 from .folders import FrameFolder
-from .images import WHITE, check_area, is_still_image, read_image, rgb_pixels, to_8_bit, upright_size
+from .images import WHITE, is_still_image, read_image, rgb_pixels, to_8_bit, upright_size
 from .paths import readable_file
 from .truncation import why_cut_short
 
@@ -167,7 +168,7 @@ class VideoReader:
             stream = picture_stream(container)
             if stream is None:
                 raise UnreadableMediaError(f"{self.path} holds no moving picture; give a video file.")
-            check_area(stream.codec_context.width, stream.codec_context.height, str(self.path))
+            check_pixels(stream.codec_context.width, stream.codec_context.height, str(self.path))
             self._stream_index = stream.index
             self._tick = stream.time_base or Fraction(1, 1000)  # seconds
             self._end = 0  # ticks at which the last frame ends, as far as is known
