@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 PARTS = Path(__file__).parents[1] / ".cache" / "parts"
+SHARED = Path(__file__).parents[2] / "shared"
 
 
 def part(package: str, name: str) -> Path:
@@ -13,10 +14,19 @@ def part(package: str, name: str) -> Path:
 
     Where it is absent the test is skipped, or fails if the environment variable CI is set.
     """
-    path = PARTS / package / name
+    return _existing(
+        PARTS / package / name, f"{package}'s {name} is not in {PARTS}; run .ci/fetch_parts to get it."
+    )
+
+
+def shared(name: str) -> Path:
+    """A file that stands beside the checkout, such as `shared("samples/driving.mp4")`; where absent as `part`."""
+    return _existing(SHARED / name, f"{name} is not in {SHARED}, beside this checkout.")
+
+
+def _existing(path: Path, sentence: str) -> Path:
     if path.is_file():
         return path
-    sentence = f"{package}'s {name} is not in {PARTS}; run .ci/fetch_parts to get it."
     if os.environ.get("CI"):
         pytest.fail(sentence)
     pytest.skip(sentence)
