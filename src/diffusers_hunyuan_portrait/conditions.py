@@ -8,6 +8,7 @@ import torch
 
 from .errors import UserError
 from .limits import check_frames
+from .runs import runs_of
 
 EASING = 12  # frames, about half a second: as a head takes to turn
 
@@ -132,13 +133,7 @@ def ease_back(motion_tokens: torch.Tensor, held: Sequence[int], frames: int = EA
         motion_tokens: (F, N, C), without padding.
         held: numbers of the frames that hold another's motion, rising.
     """
-    runs: list[list[int]] = []
-    for frame in held:
-        if runs and frame == runs[-1][1] + 1:
-            runs[-1][1] = frame
-        else:
-            runs.append([frame, frame])
-    for first, last in runs:
+    for first, last in runs_of(held):
         if first == 0 or last + 1 == len(motion_tokens):
             continue
         start = max(first, last + 1 - frames)

@@ -11,6 +11,16 @@ from diffusers_hunyuan_portrait.face.tracking import LONGEST_BRIDGE, Sighting, b
 PICTURE = np.zeros((240, 320, 3), np.uint8)
 
 
+class BySize:
+    """A person who is known by the size of the face."""
+
+    def __init__(self, picture, face):
+        self.size = face.area
+
+    def is_shown(self, picture, face):
+        return face.area == self.size
+
+
 def follow(frames: Sequence[list[Face]], tracker: FaceTracker | None = None) -> list[Sighting]:
     return list(track([(PICTURE, faces) for faces in frames], tracker or FaceTracker()))
 
@@ -51,15 +61,8 @@ def test_something_small_is_not_the_person_come_back(make_face):
 
 
 def test_who_comes_back_elsewhere_must_be_known(make_face):
-    class Known:
-        def __init__(self, picture, face):
-            self.size = face.area
-
-        def is_shown(self, picture, face):
-            return face.area == self.size
-
     frames = [[make_face(20)], [], [make_face(120, size=50)], [make_face(120, size=50), make_face(220)]]
-    assert corners(follow(frames, FaceTracker(know=Known))) == [20, None, None, 220]
+    assert corners(follow(frames, FaceTracker(know=BySize))) == [20, None, None, 220]
 
 
 def test_nobody_is_followed_before_the_chosen_one_comes(make_face):
@@ -80,16 +83,9 @@ def test_after_a_cut_places_tell_nothing(make_face):
 
 
 def test_after_a_cut_the_person_known_is_looked_for(make_face):
-    class Known:
-        def __init__(self, picture, face):
-            self.size = face.area
-
-        def is_shown(self, picture, face):
-            return face.area == self.size
-
     person, other = make_face(40, size=30), make_face(200, size=50)
     scenes = [(PICTURE, [person]), (OTHER_SCENE, [other]), (OTHER_SCENE, [other, person]), (PICTURE, [other])]
-    assert corners(list(track(scenes, FaceTracker(know=Known)))) == [40, None, 40, None]
+    assert corners(list(track(scenes, FaceTracker(know=BySize)))) == [40, None, 40, None]
 
 
 @pytest.mark.parametrize("missed", range(1, LONGEST_BRIDGE + 1))

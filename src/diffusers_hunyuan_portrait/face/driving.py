@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import NoFaceError, UserError
+from ..runs import runs_of
 from .detection.batching import detect_each
 from .detection.interface import Detector, Face
 from .geometry import Box, face_square, portrait_box
@@ -132,13 +133,7 @@ def gather_chunks(followed: Iterable[DrivingFrame], chunk_size: int) -> Iterator
 
 def name_ranges(frames: Sequence[int]) -> str:
     """Rising frame numbers as a sentence names them: [3, 4, 5, 9] as "3-5, 9"."""
-    runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][1] + 1:
-            runs[-1][1] = frame
-        else:
-            runs.append([frame, frame])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs_of(frames))
 
 
 class Gaps:
