@@ -14,6 +14,7 @@ from .bundle import bundle
 from .convert import convert
 from .display import show_error, show_log
 from .doctor import doctor
+from .extract import extract
 from .prepare import prepare
 from .train import train
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(animate)
+app.command()(extract)
 app.command()(convert)
 app.command()(bundle)
 app.command()(doctor)
