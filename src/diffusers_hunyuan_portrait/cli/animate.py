@@ -1,45 +1,13 @@
 """`hunyuan-portrait animate`: a portrait and a driving clip to a video."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import torch
 import typer
 
-from ..animation import animate as run_animation
-from ..errors import UserError
-from ..face import check_choice, check_crop, load_detector
-from ..loading import (
-    DEFAULT_MODEL,
-    check_compression,
-    check_offload,
-    check_settings,
-    choose_device,
-    choose_dtype,
-    compress,
-    load_lora,
-    load_pipeline,
-)
-from ..media import check_output, parse_colour, read_image
-from ..sampling import SOLVERS, Ranks, check_solver, make_solver
+from ..loading import DEFAULT_MODEL
 from . import options
-from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
-from .launched import joined
-
-
-def parse_scale(text: str, option: str) -> float | tuple[float, float]:
-    """ "2" as 2.0 and "1:3" as (1.0, 3.0).
-
-    Raises:
-        UserError: it is neither.
-    """
-    try:
-        ends = [float(part) for part in text.split(":")]
-    except ValueError:
-        ends = []
-    if len(ends) not in (1, 2):
-        raise UserError(f"{option} is {text!r}; it must be a number, or two as FIRST:LAST.")
-    return ends[0] if len(ends) == 1 else (ends[0], ends[1])
+from .making import Model, Video, loaded
 
 
 def animate(
@@ -84,9 +52,7 @@ def animate(
     motion_guidance_scale: Annotated[
         str, typer.Option(metavar="NUMBER|FIRST:LAST", help="How strongly the driving motion is followed.")
     ] = "2.0",
-    solver: Annotated[
-        str, typer.Option(help=f"How steps are taken: {', '.join(SOLVERS)}.", show_default="the model's")
-    ] = "",
+    solver: options.Solver = "",
     guidance_interval: Annotated[
         str | None,
         typer.Option(metavar="LOW:HIGH", help="Guide only between these noise levels (σ).", show_default=False),
@@ -94,13 +60,9 @@ def animate(
     cache_interval: Annotated[
         int, typer.Option(help="Run the whole UNet every N steps, its outermost blocks in those between.")
     ] = 1,
-    lora: Annotated[
-        str | None, typer.Option(help="A LoRA: a file, a folder, or a repository on the Hub.", show_default=False)
-    ] = None,
-    weights: Annotated[str, typer.Option(help="The UNet's weights in memory: none, fp8 or int8.")] = "none",
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the UNet's blocks first; pays where many clips follow.")
-    ] = False,
+    lora: options.Lora = None,
+    weights: options.Weights = "none",
+    compile: options.Compile = False,
     window_size: Annotated[int, typer.Option(help="Frames that are denoised together.")] = 25,
     window_overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
     window_shift: Annotated[int, typer.Option(help="Frames the windows move at each step.")] = 3,
@@ -112,78 +74,49 @@ def animate(
 ) -> None:
     """Animate PORTRAIT with the face in DRIVING."""
     # Before the model is fetched or loaded, which takes long: what cannot be used is told at once.
-    check_output(output, inputs=(portrait, driving))
-    scales = {
-        "appearance_guidance_scale": parse_scale(appearance_guidance_scale, "--appearance-guidance-scale"),
-        "motion_guidance_scale": parse_scale(motion_guidance_scale, "--motion-guidance-scale"),
-    }
-    interval = None if guidance_interval is None else parse_scale(guidance_interval, "--guidance-interval")
-    if isinstance(interval, float):
-        raise UserError(f"--guidance-interval is {guidance_interval!r}; it must be two numbers as LOW:HIGH.")
-    check_compression(weights)
-    check_crop(crop)
-    check_choice(portrait_face)
-    check_choice(driving_face)
-    if solver:
-        check_solver(solver)
-    stretch = options.Stretch.parse(start, end, fps)
-    behind = parse_colour(background)
-    settings: dict[str, Any] = {
-        "num_inference_steps": steps,
-        "guidance_interval": interval,
-        "cache_interval": cache_interval,
-        "window_size": window_size,
-        "window_overlap": window_overlap,
-        "window_shift": window_shift,
-        "strength": strength,
-        **scales,
-    }
-    check_settings(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
-    picture, clip = read_image(portrait, behind), stretch.open(driving)
-    with joined(choose_device(device)) as (chosen_device, shared):
-        chosen_dtype = choose_dtype(dtype, chosen_device)
-        check_offload(offload, chosen_device)
-        finder = load_detector(detector, device=chosen_device, path=detector_path)
-        with StageProgress() as progress, Ranks(shared=shared).first_goes_first():  # it may fetch and convert
-            pipe = load_pipeline(
-                model,
-                chosen_device,
-                chosen_dtype,
-                offload,
-                accept_licences=accept_licences or (ask_to_accept if is_on_terminal() else False),
-                on_progress=in_megabytes(progress),
-            )
-        if shared:
-            pipe.share_work()
-        if lora is not None:
-            load_lora(pipe, lora)
-        compress(pipe, weights)
-        if solver:
-            pipe.scheduler = make_solver(solver, pipe.scheduler)
-        if compile:
-            pipe.unet.compile_repeated_blocks(fullgraph=True)
-        seed = pipe.ranks.hand_out(lambda: torch.seed() % 2**32) if seed is None else seed
-        console.print(f"Faces by {finder.name}, on {chosen_device} in {pipe.unet.dtype}, seed {seed}.")
-        with StageProgress() as progress:
-            run_animation(
-                pipe,
-                picture,
-                clip,
-                output,
-                detector=finder,
-                detect_every=detect_every,
-                portrait_face=portrait_face,
-                driving_face=driving_face,
-                smooth=smooth,
-                crop=crop,
-                height=height,
-                width=width,
-                crop_only=crop_only,
-                loop=loop,
-                boomerang=boomerang,
-                decode_chunk_size=decode_chunk_size,
-                on_progress=progress,
-                generator=torch.Generator("cpu").manual_seed(seed),
-                **settings,
-            )
-        console.print(f"Wrote {output}", soft_wrap=True, markup=False)
+    video = Video.of_options(
+        portrait,
+        driving,
+        output,
+        start=start,
+        end=end,
+        fps=fps,
+        loop=loop,
+        boomerang=boomerang,
+        background=background,
+        steps=steps,
+        seed=seed,
+        crop_only=crop_only,
+        detect_every=detect_every,
+        portrait_face=portrait_face,
+        driving_face=driving_face,
+        smooth=smooth,
+        crop=crop,
+        height=height,
+        width=width,
+        appearance_guidance_scale=appearance_guidance_scale,
+        motion_guidance_scale=motion_guidance_scale,
+        guidance_interval=guidance_interval,
+        cache_interval=cache_interval,
+        window_size=window_size,
+        window_overlap=window_overlap,
+        window_shift=window_shift,
+        strength=strength,
+        decode_chunk_size=decode_chunk_size,
+    )
+    chosen = Model.of_options(
+        model,
+        accept_licences=accept_licences,
+        detector=detector,
+        detector_path=detector_path,
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        lora=lora,
+        weights=weights,
+        solver=solver,
+        compile=compile,
+    )
+    picture, driving_clip = video.open()
+    with loaded(chosen) as (pipe, finder):
+        video.make(pipe, finder, picture, driving_clip)

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import UserError
 from .animate import animate
+from .batch import batch
 from .bench import bench
 from .bundle import bundle
 from .convert import convert
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(animate)
 app.command()(extract)
+app.command()(batch)
 app.command()(convert)
 app.command()(bundle)
 app.command()(doctor)

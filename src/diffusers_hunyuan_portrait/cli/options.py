@@ -13,6 +13,7 @@ from ..hub.consent import ACCEPT_VARIABLE
 from ..loading import MODEL_VARIABLE, PACKAGED
 from ..media import DEFAULT_FRAME_RATE, Excerpt, check_excerpt, open_frames
 from ..motion import SUFFIX, DrivingMotion
+from ..sampling import SOLVERS
 
 Model: TypeAlias = Annotated[
     str,
@@ -58,6 +59,16 @@ Smooth: TypeAlias = Annotated[
 Crop: TypeAlias = Annotated[
     str,
     typer.Option(help="Where the head's pose is read: first, where it was at first; follow, where it goes."),
+]
+Lora: TypeAlias = Annotated[
+    str | None, typer.Option(help="A LoRA: a file, a folder, or a repository on the Hub.", show_default=False)
+]
+Weights: TypeAlias = Annotated[str, typer.Option(help="The UNet's weights in memory: none, fp8 or int8.")]
+Solver: TypeAlias = Annotated[
+    str, typer.Option(help=f"How steps are taken: {', '.join(SOLVERS)}.", show_default="the model's")
+]
+Compile: TypeAlias = Annotated[
+    bool, typer.Option("--compile", help="Compile the UNet's blocks first; pays where many clips follow.")
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
 Dtype: TypeAlias = Annotated[str, typer.Option(help="auto, fp16, bf16 or fp32.")]
@@ -108,6 +119,21 @@ class Stretch:
         if self.is_whole:
             return clip
         return Excerpt(clip, start=self.start, end=self.end, frame_rate=self.frame_rate)
+
+
+def parse_scale(text: str, option: str) -> float | tuple[float, float]:
+    """ "2" as 2.0 and "1:3" as (1.0, 3.0).
+
+    Raises:
+        UserError: it is neither.
+    """
+    try:
+        ends = [float(part) for part in text.split(":")]
+    except ValueError:
+        ends = []
+    if len(ends) not in (1, 2):
+        raise UserError(f"{option} is {text!r}; it must be a number, or two as FIRST:LAST.")
+    return ends[0] if len(ends) == 1 else (ends[0], ends[1])
 
 
 def parse_time(text: str, option: str) -> float:
