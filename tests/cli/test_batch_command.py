@@ -101,7 +101,7 @@ def test_failures_are_listed_and_skipped(batch, folder):
         "nobody.png does not exist",
         "line 4, c.txt",
         "line 5, d.mp4",
-        "many",
+        "--steps",
         "yes or no",
     ):
         assert words in said
