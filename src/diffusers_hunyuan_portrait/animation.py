@@ -1,6 +1,7 @@
 """The whole job: a portrait and a driving clip in, an animated video file out, frame by frame."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
@@ -13,12 +14,11 @@ from diffusers.utils import logging
 from . import face, media
 from .conditions import repetition
 from .errors import RunInterruptedError
+from .motion import SUFFIX, DrivingMotion
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
 
 logger = logging.get_logger(__name__)
-
-DEFAULT_FRAME_RATE = Fraction(25)  # of what is driven by pictures or arrays, which have no rate
 
 
 def animate(
@@ -54,7 +54,8 @@ def animate(
         pipe: the loaded pipeline.
         portrait: path, PIL image, or (H, W, 3) uint8 array.
         driving: path of a video, of a picture or of a folder of numbered pictures; list of PIL images;
-            (F, H, W, 3) uint8 array; or what `media.open_frames` gave, or a `media.Excerpt` of it.
+            (F, H, W, 3) uint8 array; what `media.open_frames` gave, or a `media.Excerpt` of it; or the motion of a
+            clip, or the path of its file.
         output: an .mp4, .m4v, .mov or .mkv file to be; it appears whole or not at all.
         detector: a name for `face.load_detector`, or any object with its `detect`.
         detect_every, portrait_face, driving_face, smooth, crop: how faces are found and followed, as
@@ -74,14 +75,14 @@ def animate(
         UserError: an input, a setting or the output is wrong; nothing was written.
         RunInterruptedError: `pipe.interrupt` was set meanwhile; nothing was written.
     """
-    clip = media.open_frames(driving, frame_rate=DEFAULT_FRAME_RATE)
-    output = media.check_output(output, inputs=(portrait, clip.path))
+    source = open_driving(driving)
+    output = media.check_output(output, inputs=(portrait, source.path))
     pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     original = media.read_image(portrait)
-    repetition(clip.frame_count, loop, boomerang)  # whether there may be so many frames, before any work
+    repetition(source.frame_count, loop, boomerang)  # whether there may be so many frames, before any work
     conditions = pipe.prepare_conditions(
         original,
-        clip,
+        source.taken,
         height=height,
         width=width,
         detector=detector,
@@ -103,9 +104,9 @@ def animate(
             pass
         return output
     box = None if crop_only else conditions.portrait_box
-    times = media.times_of(clip, order) if clip.is_variable_rate else None
-    sound = _sound_of(clip, loop, boomerang)
-    with media.VideoWriter(output, frame_rate=clip.frame_rate or DEFAULT_FRAME_RATE, sound_from=sound) as writer:
+    times = media.times_of(source, order) if source.is_variable_rate else None
+    sound = _sound_of(source, loop, boomerang)
+    with media.VideoWriter(output, frame_rate=source.frame_rate, sound_from=sound) as writer:
         for index, picture in enumerate(_as_bytes(chunks)):
             if box is not None:
                 picture = media.paste_back(original, picture, box)
@@ -115,16 +116,60 @@ def animate(
     return output
 
 
-def _sound_of(clip: Any, loop: int, boomerang: bool) -> media.Sound | None:
-    if clip.path is None:
+@dataclass(frozen=True)
+class Driving:
+    """What drives a run, a clip or a motion, and what the video takes over from it.
+
+    Args:
+        taken: what `prepare_conditions` takes.
+        timestamps: (F,) seconds, or `None` where they follow from the rate.
+        path: of the clip that has the sound; `None` where there is none.
+        span: seconds of that clip that the motion is of; `None` for the whole.
+    """
+
+    taken: Any
+    frame_count: int
+    frame_rate: Fraction
+    timestamps: np.ndarray | None
+    is_variable_rate: bool
+    path: Path | None
+    span: tuple[float, float] | None
+
+
+def open_driving(driving: Any) -> Driving:
+    """What `animate` takes as `driving`, opened; a path that ends in .safetensors is a motion's.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if isinstance(driving, (str, PathLike)) and Path(driving).suffix.lower() == SUFFIX:
+        driving = DrivingMotion.load(driving)
+    if isinstance(driving, DrivingMotion):
+        path = driving.sound
+        if path is not None and not path.is_file():
+            logger.warning("The sound of the driving motion, in %s, is gone and left out.", path)
+            path = None
+        times = driving.timestamps.numpy()
+        return Driving(
+            driving, len(driving), driving.frame_rate, times, driving.is_variable_rate, path, driving.sound_span
+        )
+    clip = media.open_frames(driving, frame_rate=media.DEFAULT_FRAME_RATE)
+    rate = clip.frame_rate or media.DEFAULT_FRAME_RATE
+    span = clip.span if isinstance(clip, media.Excerpt) and not clip.is_whole else None
+    return Driving(clip, clip.frame_count, rate, clip.timestamps, clip.is_variable_rate, clip.path, span)
+
+
+def _sound_of(source: Driving, loop: int, boomerang: bool) -> media.Sound | None:
+    if source.path is None:
         return None
     if boomerang:
-        if media.has_sound(clip.path):
+        if media.has_sound(source.path):
             logger.warning("The driving clip's sound is left out, as half of the video runs backwards.")
         return None
-    if isinstance(clip, media.Excerpt) and not clip.is_whole:
-        return media.Sound(clip.path, clip.span, loop)
-    return media.Sound(clip.path) if loop == 1 else media.Sound(clip.path, media.Excerpt(clip).span, loop)
+    if source.span is None and loop == 1:
+        return media.Sound(source.path)
+    whole = 0.0, float(media.times_of(source, range(source.frame_count))[-1] + 1 / source.frame_rate)
+    return media.Sound(source.path, source.span or whole, loop)
 
 
 def _as_bytes(chunks: Iterator[torch.Tensor]) -> Iterator[np.ndarray]:

@@ -23,6 +23,7 @@ from .limits import check_frames
 from .lora import HunyuanPortraitLoraLoaderMixin
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
+from .motion import DrivingMotion, fingerprint
 from .persistence import PersistenceMixin
 from .progress import Progress, no_progress
 from .sampling import (
@@ -478,7 +479,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         set meanwhile, it ends at once, with the frames seen till then.
 
         Args:
-            image, driving_video, height, width, detector, on_progress: as in the call.
+            image, driving_video, height, width, detector, on_progress: as in the call. Instead of the clip there
+                may be the motion that `prepare_motion` has read in it; how its face is followed is settled then.
             detect_every: frames of the clip from one full search for faces to the next; through those between
                 them the face is followed, which is faster, and moves its points by small parts of a pixel.
             portrait_face, driving_face: which face is meant where there are several, in the clip in the first
@@ -503,16 +505,43 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 driving_video,
                 size=(height or self.config.resolution, width or self.config.resolution),
                 detector=detector,
-                detect_every=detect_every,
-                faces=(portrait_face, driving_face),
-                smooth=smooth,
-                crop=crop,
+                portrait_face=portrait_face,
+                following={
+                    "detect_every": detect_every,
+                    "which": driving_face,
+                    "smooth": smooth,
+                    "crop": crop,
+                },
                 pad_frames=pad_frames,
                 report=on_progress or no_progress,
             )
         )
         self._agree_on_interrupt()
         return conditions
+
+    @torch.no_grad()
+    def prepare_motion(
+        self,
+        driving_video: Any,
+        *,
+        detector: "Detector | str" = "auto",
+        detect_every: int = 1,
+        driving_face: Any = "largest",
+        smooth: bool = False,
+        crop: str = "first",
+        on_progress: Progress | None = None,
+    ) -> DrivingMotion:
+        """Reads the motion of the face in a clip, to be stored, changed, or used for many portraits.
+
+        Args and raises are those of `prepare_conditions`.
+        """
+        self._interrupt = False
+        following = {"detect_every": detect_every, "which": driving_face, "smooth": smooth, "crop": crop}
+        motion = self.ranks.hand_out(
+            lambda: self._read_motion(driving_video, detector, following, on_progress or no_progress)
+        )
+        self._agree_on_interrupt()
+        return motion
 
     def _prepare_conditions(
         self,
@@ -521,10 +550,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         *,
         size: tuple[int, int],
         detector: "Detector | str",
-        detect_every: int,
-        faces: tuple[Any, Any],
-        smooth: bool,
-        crop: str,
+        portrait_face: Any,
+        following: Mapping[str, Any],
         pad_frames: int,
         report: Progress,
     ) -> PortraitConditions:
@@ -535,27 +562,57 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         if isinstance(detector, str):
             detector = face.load_detector(detector)
         picture = media.read_image(image)
+        id_network = self._id_network()
+        choose = self._chooser(portrait_face, detector, id_network)
+        cut = face.crop_portrait(picture, detector, dino_size=self.im_adapter.config.image_size, choose=choose)
+        portrait = face.cut_portrait(picture, cut.box, *size)  # (H, W, 3), uint8
+        motion = driving_video
+        if not isinstance(motion, DrivingMotion):
+            motion = self._read_motion(driving_video, detector, following, report, id_network)
+        elif motion.encoders and motion.encoders != fingerprint(self.motion_extractor):
+            raise UserError("The driving motion was read by another model's encoders; extract it by this one.")
+        tokens = self._refine(motion.expression, motion.rotation, motion.levels, motion.chunk_size, pad_frames)
+        ease_back(tokens[0, pad_frames : tokens.shape[1] - pad_frames], motion.held.tolist())
+        return PortraitConditions(
+            portrait=torch.from_numpy(portrait).permute(2, 0, 1)[None].float() / 127.5 - 1,
+            dino_image=cut.dino_image,
+            id_embedding=self._encode_identity(cut.arcface_image, id_network),
+            motion_tokens=tokens,
+            pad_frames=pad_frames,
+            portrait_box=tuple(cut.box),
+        )
+
+    def _read_motion(
+        self,
+        driving_video: Any,
+        detector: "Detector | str",
+        following: Mapping[str, Any],
+        report: Progress,
+        id_network: "IdNetwork | str | None" = None,
+    ) -> DrivingMotion:
+        """Follows the face through a clip and describes its motion; `following` says how."""
+        with _rooms_needed():
+            from . import face, media
+
+        if isinstance(detector, str):
+            detector = face.load_detector(detector)
         clip = media.open_frames(driving_video)
         check_frames(clip.frame_count)
-        id_network = self._id_network()
-        of_portrait, of_clip = (self._chooser(which, detector, id_network) for which in faces)
-        cut = face.crop_portrait(
-            picture, detector, dino_size=self.im_adapter.config.image_size, choose=of_portrait
-        )
-        portrait = face.cut_portrait(picture, cut.box, *size)  # (H, W, 3), uint8
-
-        follower = face.FollowingDetector(detector, detect_every) if detect_every != 1 else detector
+        if id_network is None:
+            id_network = self._id_network()
         know = None if isinstance(id_network, str) else functools.partial(face.Person, network=id_network)
+        tracker = face.FaceTracker(self._chooser(following["which"], detector, id_network), know)
+        every = following["detect_every"]
         gaps = face.Gaps()
 
         def followed() -> Iterator["face.DrivingFrame"]:
             frames = face.follow_driving(
                 media.read_ahead(clip),
-                follower,
+                face.FollowingDetector(detector, every) if every != 1 else detector,
                 self.motion_extractor.config.image_size,
-                tracker=face.FaceTracker(of_clip, know),
-                steady=smooth,
-                crop=crop,
+                tracker=tracker,
+                steady=following["smooth"],
+                crop=following["crop"],
             )
             for index, frame in enumerate(frames):
                 gaps.note(index, frame)
@@ -566,17 +623,22 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
         crops = face.gather_chunks(followed(), MOTION_CHUNK)
         chunks = ((chunk.face_crops, chunk.pose_crops, chunk.landmarks) for chunk in crops)
-        tokens = self._encode_motion_chunks(chunks, clip.frame_count, pad_frames, report)
-        ease_back(tokens[0, pad_frames : tokens.shape[1] - pad_frames], gaps.held)
+        numbers = self._describe(chunks, clip.frame_count, report)
         if gaps.report:
             logger.warning(gaps.report)
-        return PortraitConditions(
-            portrait=torch.from_numpy(portrait).permute(2, 0, 1)[None].float() / 127.5 - 1,
-            dino_image=cut.dino_image,
-            id_embedding=self._encode_identity(cut.arcface_image, id_network),
-            motion_tokens=tokens,
-            pad_frames=pad_frames,
-            portrait_box=tuple(cut.box),
+        return DrivingMotion(
+            expression=numbers["expression"],
+            rotation=numbers["rotation"],
+            translation=numbers["translation"],
+            landmarks=numbers["landmarks"],
+            levels=numbers["levels"],
+            timestamps=torch.from_numpy(media.times_of(clip, range(len(numbers["expression"])))),
+            held=torch.tensor(gaps.held, dtype=torch.int64),
+            chunk_size=MOTION_CHUNK,
+            frame_rate=clip.frame_rate or media.DEFAULT_FRAME_RATE,
+            is_variable_rate=clip.is_variable_rate,
+            sound=clip.path,
+            sound_span=None if not isinstance(clip, media.Excerpt) or clip.is_whole else clip.span,
         )
 
     def _chooser(self, which: Any, detector: "Detector", id_network: "IdNetwork | str") -> "Chooser":
@@ -629,37 +691,60 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             )
         parts = [slice(i, i + chunk_size) for i in range(0, num_frames, chunk_size)]
         chunks = ((face_crops[part], pose_crops[part], landmarks[part]) for part in parts)
-        return self._encode_motion_chunks(chunks, num_frames, pad_frames)
+        numbers = self._describe(chunks, num_frames)
+        return self._refine(numbers["expression"], numbers["rotation"], numbers["levels"], chunk_size, pad_frames)
 
-    def _encode_motion_chunks(
-        self, chunks: Iterable[tuple], expected_frames: int, pad_frames: int, report: Progress = no_progress
-    ) -> torch.Tensor:
-        """Motion tokens of all chunks (face crops, pose crops, landmarks), padded.
+    def _describe(
+        self, chunks: Iterable[tuple], expected_frames: int, report: Progress = no_progress
+    ) -> dict[str, torch.Tensor]:
+        """The numbers that describe the motion in chunks (face crops, pose crops, landmarks), on the CPU.
 
-        They are written straight into one tensor of `expected_frames`, which memory is taken for only as it is
-        filled; a clip that turns out otherwise is cut or extended.
+        They are the tensors of `DrivingMotion` but for its times.
         """
         with _rooms_needed():
             from .face import intensity_levels
 
+        device = self._execution_device
+        parts: dict[str, list[torch.Tensor]] = {}
+        count = 0
+        for face_crops, pose_crops, landmarks in chunks:
+            seen = self.motion_extractor(face_crops.to(device), pose_crops.to(device))
+            described = {
+                name: getattr(seen, name).float().cpu() for name in ("expression", "rotation", "translation")
+            }
+            described["levels"] = torch.tensor([intensity_levels(landmarks)], dtype=torch.int64)
+            described["landmarks"] = torch.as_tensor(landmarks, dtype=torch.float32)
+            for name, part in described.items():
+                parts.setdefault(name, []).append(part)
+            count += len(face_crops)
+            report("encode", count, max(expected_frames, count))
+        if not count:
+            raise UserError("There are no frames to take a motion from.")
+        return {name: torch.cat(part) for name, part in parts.items()}
+
+    def _refine(
+        self,
+        expression: torch.Tensor,
+        rotation: torch.Tensor,
+        levels: torch.Tensor,
+        chunk_size: int,
+        pad_frames: int,
+    ) -> torch.Tensor:
+        """Motion tokens of the numbers that describe a motion, padded; see `encode_motion` for what is given."""
         device, config = self._execution_device, self.motion_extractor.config
         shape = (config.num_memories, config.refined_dim + 6)
-        tokens = torch.empty((expected_frames + 2 * pad_frames, *shape), dtype=self.unet.dtype)
-        end = pad_frames
-        for face_crops, pose_crops, landmarks in chunks:
-            head_level, expression_level = intensity_levels(landmarks)
-            part = self.motion_extractor(
-                face_crops.to(device), pose_crops.to(device), head_level, expression_level
+        tokens = torch.empty((len(expression) + 2 * pad_frames, *shape), dtype=self.unet.dtype)
+        for start, (head_level, expression_level) in zip(
+            range(0, len(expression), chunk_size), levels.tolist(), strict=True
+        ):
+            part = slice(start, start + chunk_size)
+            refined = self.motion_extractor(
+                expression=expression[part].to(device),
+                rotation=rotation[part].to(device),
+                head_level=head_level,
+                expression_level=expression_level,
             ).motion_tokens
-            missing = end + len(part) + pad_frames - len(tokens)
-            if missing > 0:
-                tokens = torch.cat([tokens, tokens.new_empty((missing, *shape))])
-            tokens[end : end + len(part)] = part.to(tokens)
-            end += len(part)
-            report("encode", end - pad_frames, max(expected_frames, end - pad_frames))
-        if end == pad_frames:
-            raise UserError("There are no frames to take a motion from.")
-        tokens = tokens[: end + pad_frames]
+            tokens[pad_frames + start : pad_frames + start + len(refined)] = refined.to(tokens)
         fade(tokens, pad_frames)
         return tokens[None]
 

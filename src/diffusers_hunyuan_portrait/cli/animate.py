@@ -1,105 +1,26 @@
 """`hunyuan-portrait animate`: a portrait and a driving clip to a video."""
 
-import re
-from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import torch
 import typer
 
-from ..animation import DEFAULT_FRAME_RATE
-from ..animation import animate as run_animation
-from ..errors import UserError
-from ..face import check_choice, check_crop, load_detector
-from ..hub.consent import ACCEPT_VARIABLE
-from ..loading import (
-    DEFAULT_MODEL,
-    MODEL_VARIABLE,
-    PACKAGED,
-    check_compression,
-    check_offload,
-    check_settings,
-    choose_device,
-    choose_dtype,
-    compress,
-    load_lora,
-    load_pipeline,
-)
-from ..media import Excerpt, check_excerpt, check_output, open_frames, parse_colour, read_image
-from ..sampling import SOLVERS, Ranks, check_solver, make_solver
-from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
-from .launched import joined
-
-
-def parse_scale(text: str, option: str) -> float | tuple[float, float]:
-    """ "2" as 2.0 and "1:3" as (1.0, 3.0).
-
-    Raises:
-        UserError: it is neither.
-    """
-    try:
-        ends = [float(part) for part in text.split(":")]
-    except ValueError:
-        ends = []
-    if len(ends) not in (1, 2):
-        raise UserError(f"{option} is {text!r}; it must be a number, or two as FIRST:LAST.")
-    return ends[0] if len(ends) == 1 else (ends[0], ends[1])
-
-
-def parse_time(text: str, option: str) -> float:
-    """ "83.5", "1:23.5" and "0:01:23.5" as seconds.
-
-    Raises:
-        UserError: it is none of these.
-    """
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", text):
-        raise UserError(f"{option} is {text!r}; it must be a time in seconds, or as MINUTES:SECONDS.")
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
-
-
-def parse_frame_rate(text: str) -> Fraction:
-    """ "25", "29.97" and "30000/1001" as a fraction.
-
-    Raises:
-        UserError: it is none of these.
-    """
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UserError(f"--fps is {text!r}; it must be a number such as 25, 29.97 or 30000/1001.") from error
+from ..loading import DEFAULT_MODEL
+from . import options
+from .making import Model, Video, loaded
 
 
 def animate(
     portrait: Annotated[Path, typer.Argument(help="The picture to animate.", show_default=False)],
-    driving: Annotated[Path, typer.Argument(help="The clip whose face drives it.", show_default=False)],
+    driving: Annotated[
+        Path, typer.Argument(help="What drives it: a clip, or a motion by `extract`.", show_default=False)
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov or .mkv.")],
-    model: Annotated[
-        str,
-        typer.Option(
-            envvar=MODEL_VARIABLE,
-            help="A repository on the Hub (owner/name or owner/name@revision), fetched and converted at its first "
-            f"run; a folder written by `convert`; or one of this package: {', '.join(PACKAGED)}.",
-        ),
-    ] = DEFAULT_MODEL,
-    accept_licences: Annotated[
-        bool,
-        typer.Option(
-            "--accept-licences", help=f"Accept the model's licences unasked, as {ACCEPT_VARIABLE}=1 does."
-        ),
-    ] = False,
-    start: Annotated[
-        str, typer.Option(metavar="TIME", help="Where in DRIVING to begin: seconds, or MINUTES:SECONDS.")
-    ] = "0",
-    end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Where in DRIVING to end.", show_default="its end")
-    ] = None,
-    fps: Annotated[
-        str | None, typer.Option(help="Frames a second to resample DRIVING to.", show_default="its own times")
-    ] = None,
+    model: options.Model = DEFAULT_MODEL,
+    accept_licences: options.AcceptLicences = False,
+    start: options.Start = "0",
+    end: options.End = None,
+    fps: options.Fps = None,
     loop: Annotated[int, typer.Option(min=1, help="Rounds of DRIVING.")] = 1,
     boomerang: Annotated[
         bool, typer.Option("--boomerang", help="Run each round forwards and backwards, without sound.")
@@ -112,32 +33,13 @@ def animate(
     crop_only: Annotated[
         bool, typer.Option("--crop-only", help="Write the animated square alone, not the whole portrait.")
     ] = False,
-    detector: Annotated[
-        str, typer.Option(help="What finds the faces: auto, insightface, mtcnn or yoloface.")
-    ] = "auto",
-    detector_path: Annotated[
-        Path | None, typer.Option(help="Where insightface's model pack or yoloface_v5m.pt is.", show_default=False)
-    ] = None,
-    detect_every: Annotated[
-        int, typer.Option(min=1, help="Look for faces every N frames, and follow them through those between.")
-    ] = 1,
-    portrait_face: Annotated[
-        str,
-        typer.Option(
-            help="Whose face is animated: largest, left, right, centre, a number counted from the left, X,Y for "
-            "the one nearest to a point, or a picture of the person."
-        ),
-    ] = "largest",
-    driving_face: Annotated[
-        str, typer.Option(help="Whose face drives, likewise, in the first frame that shows it.")
-    ] = "largest",
-    smooth: Annotated[
-        bool, typer.Option("--smooth", help="Steady the face's box and points over neighbouring frames.")
-    ] = False,
-    crop: Annotated[
-        str,
-        typer.Option(help="Where the head's pose is read: first, where it was at first; follow, where it goes."),
-    ] = "first",
+    detector: options.Detector = "auto",
+    detector_path: options.DetectorPath = None,
+    detect_every: options.DetectEvery = 1,
+    portrait_face: options.PortraitFace = "largest",
+    driving_face: options.DrivingFace = "largest",
+    smooth: options.Smooth = False,
+    crop: options.Crop = "first",
     height: Annotated[
         int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")
     ] = None,
@@ -150,9 +52,7 @@ def animate(
     motion_guidance_scale: Annotated[
         str, typer.Option(metavar="NUMBER|FIRST:LAST", help="How strongly the driving motion is followed.")
     ] = "2.0",
-    solver: Annotated[
-        str, typer.Option(help=f"How steps are taken: {', '.join(SOLVERS)}.", show_default="the model's")
-    ] = "",
+    solver: options.Solver = "",
     guidance_interval: Annotated[
         str | None,
         typer.Option(metavar="LOW:HIGH", help="Guide only between these noise levels (σ).", show_default=False),
@@ -160,102 +60,63 @@ def animate(
     cache_interval: Annotated[
         int, typer.Option(help="Run the whole UNet every N steps, its outermost blocks in those between.")
     ] = 1,
-    lora: Annotated[
-        str | None, typer.Option(help="A LoRA: a file, a folder, or a repository on the Hub.", show_default=False)
-    ] = None,
-    weights: Annotated[str, typer.Option(help="The UNet's weights in memory: none, fp8 or int8.")] = "none",
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the UNet's blocks first; pays where many clips follow.")
-    ] = False,
+    lora: options.Lora = None,
+    weights: options.Weights = "none",
+    compile: options.Compile = False,
     window_size: Annotated[int, typer.Option(help="Frames that are denoised together.")] = 25,
     window_overlap: Annotated[int, typer.Option(help="Frames that neighbouring windows share.")] = 3,
     window_shift: Annotated[int, typer.Option(help="Frames the windows move at each step.")] = 3,
     strength: Annotated[float, typer.Option(help="Below 1, start from a portrait less noised.")] = 1.0,
     decode_chunk_size: Annotated[int, typer.Option(help="Frames that are decoded together.")] = 8,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, fp16, bf16 or fp32.")] = "auto",
-    offload: Annotated[
-        str, typer.Option(help="Keep weights on the CPU until used: none, model, group or sequential.")
-    ] = "none",
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    offload: options.Offload = "none",
 ) -> None:
     """Animate PORTRAIT with the face in DRIVING."""
     # Before the model is fetched or loaded, which takes long: what cannot be used is told at once.
-    check_output(output, inputs=(portrait, driving))
-    scales = {
-        "appearance_guidance_scale": parse_scale(appearance_guidance_scale, "--appearance-guidance-scale"),
-        "motion_guidance_scale": parse_scale(motion_guidance_scale, "--motion-guidance-scale"),
-    }
-    interval = None if guidance_interval is None else parse_scale(guidance_interval, "--guidance-interval")
-    if isinstance(interval, float):
-        raise UserError(f"--guidance-interval is {guidance_interval!r}; it must be two numbers as LOW:HIGH.")
-    check_compression(weights)
-    check_crop(crop)
-    for which in (portrait_face, driving_face):
-        check_choice(which)
-    if solver:
-        check_solver(solver)
-    rate = None if fps is None else parse_frame_rate(fps)
-    begin, finish = parse_time(start, "--start"), None if end is None else parse_time(end, "--end")
-    check_excerpt(begin, finish, rate)
-    behind = parse_colour(background)
-    settings: dict[str, Any] = {
-        "num_inference_steps": steps,
-        "guidance_interval": interval,
-        "cache_interval": cache_interval,
-        "window_size": window_size,
-        "window_overlap": window_overlap,
-        "window_shift": window_shift,
-        "strength": strength,
-        **scales,
-    }
-    check_settings(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
-    picture, clip = read_image(portrait, behind), open_frames(driving, frame_rate=rate or DEFAULT_FRAME_RATE)
-    if begin or finish is not None or rate is not None:
-        clip = Excerpt(clip, start=begin, end=finish, frame_rate=rate)
-    with joined(choose_device(device)) as (chosen_device, shared):
-        chosen_dtype = choose_dtype(dtype, chosen_device)
-        check_offload(offload, chosen_device)
-        finder = load_detector(detector, device=chosen_device, path=detector_path)
-        with StageProgress() as progress, Ranks(shared=shared).first_goes_first():  # it may fetch and convert
-            pipe = load_pipeline(
-                model,
-                chosen_device,
-                chosen_dtype,
-                offload,
-                accept_licences=accept_licences or (ask_to_accept if is_on_terminal() else False),
-                on_progress=in_megabytes(progress),
-            )
-        if shared:
-            pipe.share_work()
-        if lora is not None:
-            load_lora(pipe, lora)
-        compress(pipe, weights)
-        if solver:
-            pipe.scheduler = make_solver(solver, pipe.scheduler)
-        if compile:
-            pipe.unet.compile_repeated_blocks(fullgraph=True)
-        seed = pipe.ranks.hand_out(lambda: torch.seed() % 2**32) if seed is None else seed
-        console.print(f"Faces by {finder.name}, on {chosen_device} in {pipe.unet.dtype}, seed {seed}.")
-        with StageProgress() as progress:
-            run_animation(
-                pipe,
-                picture,
-                clip,
-                output,
-                detector=finder,
-                detect_every=detect_every,
-                portrait_face=portrait_face,
-                driving_face=driving_face,
-                smooth=smooth,
-                crop=crop,
-                height=height,
-                width=width,
-                crop_only=crop_only,
-                loop=loop,
-                boomerang=boomerang,
-                decode_chunk_size=decode_chunk_size,
-                on_progress=progress,
-                generator=torch.Generator("cpu").manual_seed(seed),
-                **settings,
-            )
-        console.print(f"Wrote {output}", soft_wrap=True, markup=False)
+    video = Video.of_options(
+        portrait,
+        driving,
+        output,
+        start=start,
+        end=end,
+        fps=fps,
+        loop=loop,
+        boomerang=boomerang,
+        background=background,
+        steps=steps,
+        seed=seed,
+        crop_only=crop_only,
+        detect_every=detect_every,
+        portrait_face=portrait_face,
+        driving_face=driving_face,
+        smooth=smooth,
+        crop=crop,
+        height=height,
+        width=width,
+        appearance_guidance_scale=appearance_guidance_scale,
+        motion_guidance_scale=motion_guidance_scale,
+        guidance_interval=guidance_interval,
+        cache_interval=cache_interval,
+        window_size=window_size,
+        window_overlap=window_overlap,
+        window_shift=window_shift,
+        strength=strength,
+        decode_chunk_size=decode_chunk_size,
+    )
+    chosen = Model.of_options(
+        model,
+        accept_licences=accept_licences,
+        detector=detector,
+        detector_path=detector_path,
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        lora=lora,
+        weights=weights,
+        solver=solver,
+        compile=compile,
+    )
+    picture, driving_clip = video.open()
+    with loaded(chosen) as (pipe, finder):
+        video.make(pipe, finder, picture, driving_clip)

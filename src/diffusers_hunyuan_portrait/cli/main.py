@@ -9,11 +9,13 @@ import typer
 
 from ..errors import UserError
 from .animate import animate
+from .batch import batch
 from .bench import bench
 from .bundle import bundle
 from .convert import convert
 from .display import show_error, show_log
 from .doctor import doctor
+from .extract import extract
 from .prepare import prepare
 from .train import train
 
@@ -24,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(animate)
+app.command()(extract)
+app.command()(batch)
 app.command()(convert)
 app.command()(bundle)
 app.command()(doctor)

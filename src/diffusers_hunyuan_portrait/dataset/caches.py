@@ -86,7 +86,7 @@ def add_expression(
         batches = (crops if jitter is None else jitter(crops)).to(device).split(BATCH)
         if len(expression) == 0:
             heads = (batch.to(device).float() / 255 for batch in pose.split(BATCH))
-            seen = [motion_extractor(face, head, 0, 0) for face, head in zip(batches, heads, strict=True)]
+            seen = [motion_extractor(face, head) for face, head in zip(batches, heads, strict=True)]
             expression.append(torch.cat([part.expression for part in seen]))
             # It is read from the whole square, which is the same for all anchors.
             rotation = torch.cat([part.rotation for part in seen])

@@ -1,6 +1,6 @@
 """From pixels to what the networks are fed: faces found and followed, crops, points, levels and identity."""
 
-from .choosing import Chooser, check_choice, chooser_of_place, is_place
+from .choosing import Chooser, check_choice, chooser_of_place, is_place, names_place
 from .detection import (
     DETECTORS,
     Detector,
@@ -44,5 +44,6 @@ __all__ = [
     "is_place",
     "load_detector",
     "missing_for_detector",
+    "names_place",
     "resolve_detector",
 ]

@@ -31,6 +31,15 @@ def check_choice(which: str) -> None:
         chooser_of_place(which)
 
 
+def names_place(which: str) -> bool:
+    """Whether this can be a face's place; anything else can only be a path."""
+    try:
+        chooser_of_place(which)
+    except UserError:
+        return False
+    return True
+
+
 def is_place(which: str) -> bool:
     """Whether this is to name a face by its place: it does, or it is not the path of anything."""
     return which in PLACES or not os.path.exists(which)

@@ -1,6 +1,6 @@
 """Files in and out: portraits, driving clips with their sound, and the animated square put back in its picture."""
 
-from .excerpts import Excerpt, check_excerpt, times_of
+from .excerpts import DEFAULT_FRAME_RATE, Excerpt, check_excerpt, times_of
 from .images import MIN_SIDE, parse_colour, read_image
 from .pasting import paste_back
 from .reading_ahead import read_ahead
@@ -9,6 +9,7 @@ from .video_reader import FrameSequence, VideoReader, open_frames
 from .video_writer import VideoWriter, check_output
 
 __all__ = [
+    "DEFAULT_FRAME_RATE",
     "MIN_SIDE",
     "Excerpt",
     "FrameSequence",

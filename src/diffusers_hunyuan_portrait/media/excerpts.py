@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..errors import UserError
 
 MOST_FRAMES_A_SECOND = 1000
+DEFAULT_FRAME_RATE = Fraction(25)  # of pictures and arrays, which have none
 
 
 class Excerpt:
@@ -98,13 +99,13 @@ class Excerpt:
 def times_of(clip: Any, order: Sequence[int]) -> npt.NDArray[np.float64]:
     """(F,) seconds at which frames are shown where those of a clip run in another order, each for its own time."""
     durations = np.diff(_times(clip), append=0)
-    durations[-1] = 1 / clip.frame_rate
+    durations[-1] = 1 / (clip.frame_rate or DEFAULT_FRAME_RATE)
     return np.concatenate([[0], np.cumsum(durations[np.asarray(order)])[:-1]])
 
 
 def _times(clip: Any) -> npt.NDArray[np.float64]:
     times = clip.timestamps
-    return np.arange(clip.frame_count) / float(clip.frame_rate) if times is None else times
+    return np.arange(clip.frame_count) / float(clip.frame_rate or DEFAULT_FRAME_RATE) if times is None else times
 
 
 def check_excerpt(start: float, end: float | None, frame_rate: Fraction | None) -> None:

@@ -155,11 +155,11 @@ class MotionExtractorOutput(BaseOutput):
     """What the motion extractor sees in F frames.
 
     `motion_tokens` (F, N, C); `expression` (F, E); `rotation` (F, 3) in degrees, -180 to 180; `translation`
-    (F, 3), -2 to 2.
+    (F, 3), -2 to 2. What was not asked for is `None`.
     """
 
-    motion_tokens: torch.Tensor
     # Defaults, so that offload hooks can rebuild the output from its fields.
+    motion_tokens: torch.Tensor | None = None
     expression: torch.Tensor | None = None
     rotation: torch.Tensor | None = None
     translation: torch.Tensor | None = None
@@ -246,31 +246,54 @@ class MotionExtractor(ModelMixin, ConfigMixin):
 
     def forward(
         self,
-        face_crops: torch.Tensor,
-        pose_crops: torch.Tensor,
-        head_level: torch.Tensor | int,
-        expression_level: torch.Tensor | int,
+        face_crops: torch.Tensor | None = None,
+        pose_crops: torch.Tensor | None = None,
+        head_level: torch.Tensor | int | None = None,
+        expression_level: torch.Tensor | int | None = None,
         return_dict: bool = True,
+        *,
+        expression: torch.Tensor | None = None,
+        rotation: torch.Tensor | None = None,
     ) -> MotionExtractorOutput | tuple[torch.Tensor, ...]:
-        """Motion tokens of F frames.
+        """Motion tokens of F frames; or the numbers that describe their motion alone, or tokens of such numbers.
 
         Args:
             face_crops, pose_crops: (F, 3, image_size, image_size) in [0, 1].
-            head_level, expression_level: intensities, 0 to 127, of the chunk or of each frame (F,).
+            head_level, expression_level: intensities, 0 to 127, of the chunk or of each frame (F,); without them
+                there are no motion tokens.
             return_dict: `False` gives a plain tuple.
+            expression, rotation: (F, E) and (F, 3), as they were given for crops before, instead of the crops.
         """
-        expression = self.expression_encoder(face_crops)
+        translation = None
+        if expression is None or rotation is None:
+            if face_crops is None or pose_crops is None:
+                raise ValueError("Give `face_crops` and `pose_crops`, or `expression` and `rotation`.")
+            expression = self.expression_encoder(face_crops)
+            rotation, translation = self.read_pose(pose_crops)
+        motion_tokens = None
+        if head_level is not None and expression_level is not None:
+            motion_tokens = self.refine(expression, rotation, head_level, expression_level)
+        output = MotionExtractorOutput(motion_tokens, expression, rotation, translation)
+        return output if return_dict else output.to_tuple()
+
+    def read_pose(self, pose_crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(F, 3, image_size, image_size) in [0, 1] to rotations in degrees and translations, (F, 3) each."""
         # Trained on 2·x + 1 of a picture in [0, 1], where 2·x − 1 would be expected.
         head_pose = self.head_pose_encoder(2 * pose_crops + 1).sigmoid()
-        rotation, translation = 360 * head_pose[:, :3] - 180, 4 * head_pose[:, 3:] - 2
+        return 360 * head_pose[:, :3] - 180, 4 * head_pose[:, 3:] - 2
 
+    def refine(
+        self,
+        expression: torch.Tensor,
+        rotation: torch.Tensor,
+        head_level: torch.Tensor | int,
+        expression_level: torch.Tensor | int,
+    ) -> torch.Tensor:
+        """Motion tokens, (F, N, C), of expressions (F, E), rotations (F, 3), and levels as `forward` has them."""
         head_level = torch.as_tensor(head_level, device=expression.device)
         expression_level = torch.as_tensor(expression_level, device=expression.device)
         refined = self.refiner(expression, head_level, expression_level)
-
         # The released weights were trained with zeros in place of the translations.
-        pose = torch.cat([rotation, torch.zeros_like(translation)], dim=1)
+        pose = torch.cat([rotation, torch.zeros_like(rotation)], dim=1)
         pose = pose[:, None].expand(-1, refined.shape[1], -1)
-        motion_tokens = torch.cat([refined, pose], dim=2)  # (frames, tokens, channels)
-        output = MotionExtractorOutput(motion_tokens, expression, rotation, translation)
-        return output if return_dict else output.to_tuple()
+        return torch.cat([refined, pose], dim=2)

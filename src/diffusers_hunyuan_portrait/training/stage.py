@@ -143,13 +143,9 @@ class Stage(nn.Module):
             expression, rotation = self._encode_driving(batch)
             batch_size, num_frames = expression.shape[:2]
             levels = [batch[name].repeat_interleave(num_frames) for name in ("head_level", "expression_level")]
-            refined = self.pipe.motion_extractor.refiner(
-                expression.flatten(0, 1), *levels
-            )  # (batch · frames, tokens, channels)
-            # Three zeros stand for the translations (contract, "Motion tokens").
-            pose = torch.cat([rotation, torch.zeros_like(rotation)], dim=2).flatten(0, 1)
-            pose = pose[:, None].expand(-1, refined.shape[1], -1)
-            tokens = torch.cat([refined, pose], dim=2).unflatten(0, (batch_size, num_frames))
+            numbers = expression.flatten(0, 1), rotation.flatten(0, 1)
+            tokens = self.pipe.motion_extractor.refine(*numbers, *levels)  # (batch · frames, tokens, channels)
+            tokens = tokens.unflatten(0, (batch_size, num_frames))
         return tokens * batch["token_scale"][..., None, None]
 
     @torch.no_grad()
@@ -158,10 +154,8 @@ class Stage(nn.Module):
         if "expression" in batch:
             return batch["expression"], batch["rotation"]
         extractor, shape = self.pipe.motion_extractor, batch["face_crops"].shape[:2]
-        expression = extractor.expression_encoder(batch["face_crops"].flatten(0, 1))
-        # As in the extractor's own forward, which would run the refiner for these too.
-        head_pose = extractor.head_pose_encoder(2 * batch["pose_crops"].flatten(0, 1) + 1).sigmoid()
-        return expression.unflatten(0, shape), (360 * head_pose[:, :3] - 180).unflatten(0, shape)
+        seen = extractor(batch["face_crops"].flatten(0, 1), batch["pose_crops"].flatten(0, 1))
+        return seen.expression.unflatten(0, shape), seen.rotation.unflatten(0, shape)
 
     @torch.no_grad()
     def _encode_identity(self, arcface_images: torch.Tensor) -> torch.Tensor:

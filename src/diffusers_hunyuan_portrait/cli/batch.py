@@ -1,0 +1,124 @@
+"""`hunyuan-portrait batch`: many videos by one loaded model, those that are missing."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from ..errors import UserError
+from ..jobs import Job, read_jobs
+from ..loading import DEFAULT_MODEL
+from ..motion import DrivingMotion
+from . import options
+from .animate import animate
+from .display import console
+from .making import Model, Video, loaded
+
+# Options of `animate` that say what is loaded, which is once for all jobs.
+OF_THE_MODEL = set(Model.__dataclass_fields__)
+
+
+def batch(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="JOBS",
+            help="A CSV file with the columns portrait, driving and output, and options of `animate` as others.",
+            show_default=False,
+        ),
+    ],
+    model: options.Model = DEFAULT_MODEL,
+    accept_licences: options.AcceptLicences = False,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let paths lead out of the folder that JOBS is in.")
+    ] = False,
+    detector: options.Detector = "auto",
+    detector_path: options.DetectorPath = None,
+    lora: options.Lora = None,
+    weights: options.Weights = "none",
+    solver: options.Solver = "",
+    compile: options.Compile = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    offload: options.Offload = "none",
+) -> None:
+    """Make the videos of JOBS that are not there yet; those that fail are listed, and the others made."""
+    command = _animate_command()
+    columns = {parameter.name for parameter in command.params if parameter.name} - OF_THE_MODEL - {"help"}
+    jobs = read_jobs(table, columns - {"portrait", "driving", "output"}, allow_outside=allow_outside)
+    missing = [job for job in jobs if not job.output.exists()]
+    console.print(f"{len(jobs)} jobs, of which {len(jobs) - len(missing)} are done.")
+    if not missing:
+        return
+    chosen = Model.of_options(
+        model,
+        accept_licences=accept_licences,
+        detector=detector,
+        detector_path=detector_path,
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        lora=lora,
+        weights=weights,
+        solver=solver,
+        compile=compile,
+    )
+    failures: list[tuple[Job, str]] = []
+    with loaded(chosen) as (pipe, finder):
+        last_motion: tuple[Any, DrivingMotion] | None = None
+        for number, job in enumerate(missing, start=1):
+            console.print(f"{number} of {len(missing)}: {job.output.name}", soft_wrap=True, markup=False)
+            try:
+                video = _video(command, job)
+                picture, driving = video.open()
+                last_motion = _read(pipe, finder, video, driving, last_motion)
+                video.make(pipe, finder, picture, last_motion[1])
+            except UserError as error:
+                failures.append((job, str(error)))
+                console.print(f"[yellow]Skipped:[/] line {job.line}: {escape(str(error))}", soft_wrap=True)
+    if failures:
+        console.print(f"{len(failures)} of {len(missing)} failed:")
+        for job, sentence in failures:
+            console.print(f"  line {job.line}, {job.output.name}: {sentence}", soft_wrap=True, markup=False)
+        raise typer.Exit(1)
+
+
+def _animate_command() -> Any:
+    """`animate` as the command line has it, to take its options apart."""
+    app = typer.Typer()
+    app.command()(animate)
+    return typer.main.get_command(app)
+
+
+def _video(command: Any, job: Job) -> Video:
+    """The video of a job, by the words of its line as `animate` takes them."""
+    words = [str(job.portrait), str(job.driving), "--output", str(job.output)]
+    flags = {parameter.name for parameter in command.params if getattr(parameter, "is_flag", False)}
+    for name, text in job.words.items():
+        option = "--" + name.replace("_", "-")
+        if name not in flags:
+            words.append(f"{option}={text}")
+        elif text.lower() in ("1", "true", "yes"):
+            words.append(option)
+        elif text.lower() not in ("0", "false", "no"):
+            raise UserError(f"{name} is {text!r}; it must be yes or no.")
+    try:
+        given = command.make_context("animate", words).params
+    except Exception as error:  # of click, or of the click inside newer typers
+        if not hasattr(error, "format_message"):
+            raise
+        raise UserError(error.format_message()) from error
+    return Video.of_options(**{name: value for name, value in given.items() if name not in OF_THE_MODEL})
+
+
+def _read(pipe: Any, finder: Any, video: Video, driving: Any, last: Any) -> tuple[Any, DrivingMotion]:
+    """The motion that drives a video, with what it is of: that of the job before where it is the same."""
+    names = ("driving_face", "crop", "detect_every", "smooth")
+    key = video.driving.resolve(), video.stretch, tuple(video.settings[name] for name in names)
+    if last is not None and last[0] == key:
+        return last
+    if isinstance(driving, DrivingMotion):
+        return key, driving
+    settings = {name: video.settings[name] for name in names}
+    return key, pipe.prepare_motion(driving, detector=finder, **settings)

@@ -1,0 +1,181 @@
+"""What `animate` and `batch` share: a model that is loaded as the options say, and a video that is made by it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..animation import animate
+from ..errors import UserError
+from ..face import Detector, check_choice, check_crop, load_detector
+from ..loading import (
+    check_compression,
+    check_offload,
+    check_settings,
+    choose_device,
+    choose_dtype,
+    compress,
+    load_lora,
+    load_pipeline,
+)
+from ..media import check_output, parse_colour, read_image
+from ..media.images import Colour
+from ..pipeline import HunyuanPortraitPipeline
+from ..sampling import Ranks, check_solver, make_solver
+from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
+from .launched import joined
+from .options import Stretch, parse_scale
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to load, and how; the fields are the options of these names."""
+
+    model: str
+    accept_licences: bool
+    detector: str
+    detector_path: Path | None
+    device: torch.device
+    dtype: str
+    offload: str
+    lora: str | None
+    weights: str
+    solver: str
+    compile: bool
+
+    @classmethod
+    def of_options(cls, model: str, *, device: str, weights: str, solver: str, **others: Any) -> "Model":
+        """Checks what can be without loading it.
+
+        Raises:
+            UserError: an option is wrong.
+        """
+        check_compression(weights)
+        if solver:
+            check_solver(solver)
+        return cls(model=model, device=choose_device(device), weights=weights, solver=solver, **others)
+
+
+@contextmanager
+def loaded(model: Model) -> Iterator[tuple[HunyuanPortraitPipeline, Detector]]:
+    """The pipeline and what finds faces, on all devices that the run was started with."""
+    with joined(model.device) as (device, shared):
+        dtype = choose_dtype(model.dtype, device)
+        check_offload(model.offload, device)
+        finder = load_detector(model.detector, device=device, path=model.detector_path)
+        with StageProgress() as progress, Ranks(shared=shared).first_goes_first():  # it may fetch and convert
+            pipe = load_pipeline(
+                model.model,
+                device,
+                dtype,
+                model.offload,
+                accept_licences=model.accept_licences or (ask_to_accept if is_on_terminal() else False),
+                on_progress=in_megabytes(progress),
+            )
+        if shared:
+            pipe.share_work()
+        if model.lora is not None:
+            load_lora(pipe, model.lora)
+        compress(pipe, model.weights)
+        if model.solver:
+            pipe.scheduler = make_solver(model.solver, pipe.scheduler)
+        if model.compile:
+            pipe.unet.compile_repeated_blocks(fullgraph=True)
+        console.print(f"Faces by {finder.name}, on {device} in {pipe.unet.dtype}.")
+        yield pipe, finder
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video to make."""
+
+    portrait: Path
+    driving: Path
+    output: Path
+    background: Colour
+    stretch: Stretch
+    seed: int | None
+    settings: dict[str, Any]  # further arguments of `animation.animate`
+
+    @classmethod
+    def of_options(
+        cls,
+        portrait: Path,
+        driving: Path,
+        output: Path,
+        *,
+        start: str,
+        end: str | None,
+        fps: str | None,
+        background: str,
+        seed: int | None,
+        steps: int,
+        portrait_face: str,
+        driving_face: str,
+        crop: str,
+        appearance_guidance_scale: str,
+        motion_guidance_scale: str,
+        guidance_interval: str | None,
+        loop: int,
+        boomerang: bool,
+        crop_only: bool,
+        detect_every: int,
+        smooth: bool,
+        **run: Any,
+    ) -> "Video":
+        """From the words of the options, checked as far as can be without opening the files.
+
+        Raises:
+            UserError: one is wrong.
+        """
+        check_output(output, inputs=(portrait, driving))
+        check_crop(crop)
+        check_choice(portrait_face)
+        check_choice(driving_face)
+        interval = None if guidance_interval is None else parse_scale(guidance_interval, "--guidance-interval")
+        if isinstance(interval, float):
+            raise UserError(f"--guidance-interval is {guidance_interval!r}; it must be two numbers as LOW:HIGH.")
+        run |= {
+            "num_inference_steps": steps,
+            "appearance_guidance_scale": parse_scale(appearance_guidance_scale, "--appearance-guidance-scale"),
+            "motion_guidance_scale": parse_scale(motion_guidance_scale, "--motion-guidance-scale"),
+            "guidance_interval": interval,
+        }
+        check_settings(**run)
+        following = {
+            "portrait_face": portrait_face,
+            "driving_face": driving_face,
+            "crop": crop,
+            "detect_every": detect_every,
+            "smooth": smooth,
+        }
+        stretch, behind = Stretch.parse(start, end, fps), parse_colour(background)
+        made = {"loop": loop, "boomerang": boomerang, "crop_only": crop_only}
+        return cls(portrait, driving, output, behind, stretch, seed, run | following | made)
+
+    def open(self) -> tuple[Any, Any]:
+        """Portrait and driving clip, or motion.
+
+        Raises:
+            UserError: one cannot be read.
+        """
+        return read_image(self.portrait, self.background), self.stretch.open(self.driving)
+
+    def make(self, pipe: HunyuanPortraitPipeline, detector: Detector, picture: Any, driving: Any) -> None:
+        """Makes it of what `open` gave, and says so."""
+        seed = pipe.ranks.hand_out(lambda: torch.seed() % 2**32) if self.seed is None else self.seed
+        with StageProgress() as progress:
+            animate(
+                pipe,
+                picture,
+                driving,
+                self.output,
+                detector=detector,
+                on_progress=progress,
+                generator=torch.Generator("cpu").manual_seed(seed),
+                **self.settings,
+            )
+        console.print(f"Wrote {self.output}, seed {seed}", soft_wrap=True, markup=False)
