@@ -73,8 +73,8 @@ def test_frames_without_a_face_are_named_and_the_clip_goes_on(animate, tmp_path)
             writer.write(np.zeros_like(frame) if index in (0, 2, 3) else frame)
     code, said, output = animate(driving=driving)
     assert code == 0, said
-    assert "The face is out of view in 1 of 6 driving frames: 0 (counted from 0)." in said
-    assert "It was missed in 2: 2-3" in said
+    # Black pictures are cuts of the film, over which nothing is bridged.
+    assert "The face is out of view in 3 of 6 driving frames: 0, 2-3 (counted from 0)." in said
     assert VideoReader(output).frame_count == SHORT
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astronaut import portrait_picture
 from PIL import Image
@@ -81,7 +82,9 @@ def test_a_job_makes_what_animate_makes(batch, animate, folder):
     options = ["--height", 64, "--width", 64, "--crop-only", "--motion-guidance-scale", "1:2", "--loop", 2]
     code, said, output = animate(*options, output=folder / "animate.mp4")
     assert code == 0, said
-    assert output.read_bytes() == (folder / "batch.mp4").read_bytes()
+    made, other = (np.stack(list(VideoReader(path))).astype(int) for path in (output, folder / "batch.mp4"))
+    assert made.shape == other.shape
+    assert np.abs(made - other).max() <= 3  # of small pictures the encoder itself makes other bytes now and then
 
 
 def test_failures_are_listed_and_skipped(batch, folder):

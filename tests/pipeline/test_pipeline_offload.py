@@ -98,8 +98,18 @@ def test_model_offload(pipe):
 
         hook.pre_forward = told
     work(pipe)
-    # Motion; then the portrait by the VAE, its tokens, the black pose, two branches of one window, the pictures.
-    assert seen == ["motion_extractor", "vae", "im_adapter", "pose_guider", "unet", "unet", "vae"]
+    # Motion, described and then made tokens of; then the portrait by the VAE, its tokens, the black pose, two branches
+    # of one window, the pictures.
+    assert seen == [
+        "motion_extractor",
+        "motion_extractor",
+        "vae",
+        "im_adapter",
+        "pose_guider",
+        "unet",
+        "unet",
+        "vae",
+    ]
     assert_same(work(pipe), expected)  # the first run has put the hooks back
 
 
