@@ -98,8 +98,8 @@ def test_model_offload(pipe):
 
         hook.pre_forward = told
     work(pipe)
-    # Motion, described and then made tokens of; then the portrait by the VAE, its tokens, the black pose, two branches
-    # of one window, the pictures.
+    # Motion, described and then made tokens of; then the portrait by the VAE, its tokens, the black pose, two
+    # branches of one window, the pictures.
     assert seen == [
         "motion_extractor",
         "motion_extractor",
