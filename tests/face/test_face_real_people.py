@@ -92,8 +92,8 @@ def test_points_are_where_another_family_of_networks_has_them(followed):
 
 def test_the_followed_face_is_one_persons(followed):
     assert len(followed.embeddings) >= 4 or not followed.visible.any()
-    for embedding in followed.embeddings[1:]:
-        assert np.linalg.norm(embedding - followed.embeddings[0]) < SAME_PERSON
+    for embedding in followed.embeddings:  # against their mean, as a hand may hide half of any one
+        assert np.linalg.norm(embedding - np.mean(followed.embeddings, axis=0)) < SAME_PERSON
 
 
 def test_each_of_five_people_can_be_chosen(detector):
