@@ -8,7 +8,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from diffusers_hunyuan_portrait.cli.animate import parse_scale
+from diffusers_hunyuan_portrait.cli.options import parse_scale
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.hub.originals import HubName
 
