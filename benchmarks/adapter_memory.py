@@ -16,10 +16,9 @@ import torch
 from accelerate.utils import convert_to_fp32
 from diffusers.utils import logging
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional
 
-from diffusers_hunyuan_portrait.benchmarking import count_operations, fill, make_released
+from diffusers_hunyuan_portrait.benchmarking import MemoryTracker, count_operations, fill, make_released
 from diffusers_hunyuan_portrait.convert.checkpoint import DTYPES
 from diffusers_hunyuan_portrait.training import AdapterTraining, ConsistencyTraining, PortraitTraining, Sizes
 
@@ -93,7 +92,7 @@ def work_out(options: argparse.Namespace) -> tuple[dict[str, int], int]:
         optimizer.step()
         optimizer.zero_grad()
         batch = make_batch(Sizes.of(pipe), options.batch, options.frames, options.cached_latents)
-        tracker = MemTracker()
+        tracker = MemoryTracker()
         tracker.track_external(stage, *stage.frozen, optimizer, *batch.values())
         modes.enter_context(tracker)
         operations = modes.enter_context(count_operations())
@@ -103,8 +102,7 @@ def work_out(options: argparse.Namespace) -> tuple[dict[str, int], int]:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(stage.parameters(), 0.99)
         optimizer.step()
-    [peak] = tracker.get_tracker_snapshot("peak").values()
-    return peak, operations.products + operations.attention
+    return tracker.peak, operations.products + operations.attention
 
 
 def main() -> None:

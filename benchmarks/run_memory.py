@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from diffusers.utils import logging
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.distributed._tools.mem_tracker import MemTracker
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
-from diffusers_hunyuan_portrait.benchmarking import fill, make_released
+from diffusers_hunyuan_portrait.benchmarking import MemoryTracker, fill, make_released
 from diffusers_hunyuan_portrait.convert.checkpoint import DTYPES
 from diffusers_hunyuan_portrait.models.precision import Float32Weights
 
@@ -33,12 +32,11 @@ def size_of(network: torch.nn.Module) -> int:
 
 def peak_of(work: Callable[[], Any], network: torch.nn.Module) -> int:
     """The most bytes that it takes at a time beside the network's weights."""
-    tracker = MemTracker()
+    tracker = MemoryTracker()
     tracker.track_external(network)
     with torch.no_grad(), tracker:
         work()
-    [peak] = tracker.get_tracker_snapshot("peak").values()
-    return peak["Total"] - size_of(network)
+    return tracker.peak["Total"] - size_of(network)
 
 
 def parts_of_a_run(pipe: HunyuanPortraitPipeline, options: argparse.Namespace) -> dict[str, tuple[str, Callable]]:

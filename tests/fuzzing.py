@@ -94,6 +94,37 @@ def make_shard(folder: Path) -> bytes:
     return shard.read_bytes()
 
 
+def make_motion(folder: Path) -> bytes:
+    from fractions import Fraction
+
+    import torch
+
+    from diffusers_hunyuan_portrait.motion import DrivingMotion
+
+    torch.manual_seed(0)
+    frames = 12
+    motion = DrivingMotion(
+        expression=torch.randn(frames, 16),
+        rotation=torch.randn(frames, 3),
+        translation=torch.randn(frames, 3),
+        landmarks=torch.rand(frames, 5, 2),
+        timestamps=torch.arange(frames, dtype=torch.float64) / 25,
+        levels=torch.tensor([[3, 5]]),
+        held=torch.tensor([2, 3]),
+        chunk_size=frames,
+        frame_rate=Fraction(25),
+        sound=Path("driving.mp4"),
+        sound_span=(0.0, 0.48),
+    )
+    return motion.save(folder / "whole.safetensors").read_bytes()
+
+
+def make_jobs(folder: Path) -> bytes:
+    lines = ["portrait,driving,output,seed,driving-face"]
+    lines += [f'people/{n}.png,"clips/{n}, in the rain.mp4",videos/{n}.mp4,{n},{n % 3 + 1}' for n in range(1, 9)]
+    return "\n".join(lines).encode()
+
+
 # -- What reads them -------------------------------------------------------------------------------------------
 
 
@@ -123,6 +154,18 @@ def read_lora(path: Path) -> None:
     pipe.unload_lora_weights()
 
 
+def read_motion(path: Path) -> None:
+    from diffusers_hunyuan_portrait.motion import DrivingMotion
+
+    DrivingMotion.load(path)
+
+
+def read_jobs(path: Path) -> None:
+    from diffusers_hunyuan_portrait import jobs
+
+    jobs.read_jobs(path, {"seed", "driving_face"})
+
+
 def read_shard(path: Path) -> None:
     from diffusers_hunyuan_portrait.dataset import ClipShards
 
@@ -145,6 +188,8 @@ CASES = {
     "webp": Case(".webp", make_picture(format="webp"), read_picture),
     "tiff": Case(".tif", make_picture(format="tiff", compression="tiff_lzw"), read_picture),
     "safetensors": Case(".safetensors", make_lora, read_lora),
+    "motion": Case(".safetensors", make_motion, read_motion),
+    "jobs": Case(".csv", make_jobs, read_jobs),
     "shard": Case(".tar", make_shard, read_shard),
 }
 
@@ -193,6 +238,14 @@ def damage(whole: bytes, rng: np.random.Generator) -> bytes:
 # -- The run ---------------------------------------------------------------------------------------------------
 
 
+def most_memory() -> int:
+    """Bytes. Not `ru_maxrss` on Linux, where that starts from what the parent process had."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) * 1024 for line in status.open() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def work(connection: Connection, folder: Path) -> None:
     """Reads what it is sent, (case, bytes), and answers with (verdict, detail, bytes of memory at most)."""
     from diffusers_hunyuan_portrait.errors import UserError
@@ -214,7 +267,7 @@ def work(connection: Connection, folder: Path) -> None:
             verdict, detail = "left something behind", str(left)
         for file in folder.iterdir():
             file.unlink()
-        connection.send((verdict, detail, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+        connection.send((verdict, detail, most_memory()))
 
 
 class Reader:

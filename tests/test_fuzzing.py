@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from fuzzing import CASES, fuzz
 
-COUNT = 300
+COUNT = 360
 
 
 @pytest.fixture(scope="module")

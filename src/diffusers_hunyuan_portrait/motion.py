@@ -168,6 +168,32 @@ class DrivingMotion:
         return replace(self, encoders=fingerprint(motion_extractor))
 
 
+class Rows:
+    """A tensor that grows by rows, in memory that doubles.
+
+    Many small tensors that stay, made among large ones that go, would break up the heap: a megabyte a frame was lost.
+    """
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0)
+        self._count = 0
+
+    def extend(self, rows: torch.Tensor) -> None:
+        """Copies (n, ...) behind what is there, of the same shape but for the first axis, and type."""
+        count = self._count + len(rows)
+        if not self._count:
+            self._memory = rows.new_empty(2 * len(rows), *rows.shape[1:])
+        while len(self._memory) < count:
+            self._memory = torch.cat([self._memory, torch.empty_like(self._memory)])
+        self._memory[self._count : count] = rows
+        self._count = count
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """All rows so far."""
+        return self._memory[: self._count]
+
+
 def fingerprint(motion_extractor: torch.nn.Module) -> str:
     """What tells the encoders of expression and head pose from those of other models: a hash of their weights."""
     weights = hashlib.sha256()

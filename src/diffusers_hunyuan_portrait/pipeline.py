@@ -4,6 +4,7 @@ import functools
 import inspect
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from .limits import check_frames
 from .lora import HunyuanPortraitLoraLoaderMixin
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
-from .motion import DrivingMotion, fingerprint
+from .motion import DrivingMotion, Rows, fingerprint
 from .persistence import PersistenceMixin
 from .progress import Progress, no_progress
 from .sampling import (
@@ -538,7 +539,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self._interrupt = False
         following = {"detect_every": detect_every, "which": driving_face, "smooth": smooth, "crop": crop}
         motion = self.ranks.hand_out(
-            lambda: self._read_motion(driving_video, detector, following, on_progress or no_progress)
+            lambda: self._read_motion(_open_clip(driving_video), detector, following, on_progress or no_progress)
         )
         self._agree_on_interrupt()
         return motion
@@ -559,6 +560,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             from . import face, media
 
         self._check_size(*size)
+        driving = self._open_driving(driving_video)
         if isinstance(detector, str):
             detector = face.load_detector(detector)
         picture = media.read_image(image)
@@ -566,11 +568,9 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         choose = self._chooser(portrait_face, detector, id_network)
         cut = face.crop_portrait(picture, detector, dino_size=self.im_adapter.config.image_size, choose=choose)
         portrait = face.cut_portrait(picture, cut.box, *size)  # (H, W, 3), uint8
-        motion = driving_video
+        motion = driving
         if not isinstance(motion, DrivingMotion):
-            motion = self._read_motion(driving_video, detector, following, report, id_network)
-        elif motion.encoders and motion.encoders != fingerprint(self.motion_extractor):
-            raise UserError("The driving motion was read by another model's encoders; extract it by this one.")
+            motion = self._read_motion(driving, detector, following, report, id_network)
         tokens = self._refine(motion.expression, motion.rotation, motion.levels, motion.chunk_size, pad_frames)
         ease_back(tokens[0, pad_frames : tokens.shape[1] - pad_frames], motion.held.tolist())
         return PortraitConditions(
@@ -582,22 +582,29 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             portrait_box=tuple(cut.box),
         )
 
+    def _open_driving(self, driving_video: Any) -> Any:
+        """The clip, or the motion of one, before any work."""
+        if not isinstance(driving_video, DrivingMotion):
+            return _open_clip(driving_video)
+        if driving_video.encoders and driving_video.encoders != fingerprint(self.motion_extractor):
+            raise UserError("The driving motion was read by another model's encoders; extract it by this one.")
+        check_frames(len(driving_video))
+        return driving_video
+
     def _read_motion(
         self,
-        driving_video: Any,
+        clip: Any,
         detector: "Detector | str",
         following: Mapping[str, Any],
         report: Progress,
         id_network: "IdNetwork | str | None" = None,
     ) -> DrivingMotion:
-        """Follows the face through a clip and describes its motion; `following` says how."""
+        """Follows the face through an open clip and describes its motion; `following` says how."""
         with _rooms_needed():
             from . import face, media
 
         if isinstance(detector, str):
             detector = face.load_detector(detector)
-        clip = media.open_frames(driving_video)
-        check_frames(clip.frame_count)
         if id_network is None:
             id_network = self._id_network()
         know = None if isinstance(id_network, str) else functools.partial(face.Person, network=id_network)
@@ -705,7 +712,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             from .face import intensity_levels
 
         device = self._execution_device
-        parts: dict[str, list[torch.Tensor]] = {}
+        numbers: defaultdict[str, Rows] = defaultdict(Rows)
         count = 0
         for face_crops, pose_crops, landmarks in chunks:
             seen = self.motion_extractor(face_crops.to(device), pose_crops.to(device))
@@ -715,12 +722,12 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             described["levels"] = torch.tensor([intensity_levels(landmarks)], dtype=torch.int64)
             described["landmarks"] = torch.as_tensor(landmarks, dtype=torch.float32)
             for name, part in described.items():
-                parts.setdefault(name, []).append(part)
+                numbers[name].extend(part)
             count += len(face_crops)
             report("encode", count, max(expected_frames, count))
         if not count:
             raise UserError("There are no frames to take a motion from.")
-        return {name: torch.cat(part) for name, part in parts.items()}
+        return {name: rows.tensor for name, rows in numbers.items()}
 
     def _refine(
         self,
@@ -1063,6 +1070,16 @@ def _rooms_needed() -> Iterator[None]:
             f"Pictures and clips need the package diffusers-hunyuan-portrait ({error}); install it with "
             "`pip install diffusers-hunyuan-portrait`, or give `conditions`."
         ) from error
+
+
+def _open_clip(driving_video: Any) -> Any:
+    """The clip, with not too many frames."""
+    with _rooms_needed():
+        from . import media
+
+    clip = media.open_frames(driving_video)
+    check_frames(clip.frame_count)
+    return clip
 
 
 def _collect(chunks: Iterator[torch.Tensor], output_type: str, size: Sequence[int]) -> Any:

@@ -16,7 +16,7 @@ from astronaut import moving_frames, portrait_picture
 from original_files import add_originals, size_of
 from PIL import Image
 
-from diffusers_hunyuan_portrait.cli import animate as animate_command
+from diffusers_hunyuan_portrait.cli import making
 from diffusers_hunyuan_portrait.cli.main import run
 from diffusers_hunyuan_portrait.convert.licences import LICENCES
 from diffusers_hunyuan_portrait.hub.originals import PUBLISHED
@@ -208,7 +208,7 @@ def test_without_a_terminal_nobody_is_asked(hub, client, originals, inputs, tmp_
 @pytest.mark.parametrize("answer", ["n\n", "\n"])
 def test_no_is_what_no_answer_means(hub, client, originals, inputs, tmp_path, monkeypatch, capfd, answer):
     add_originals(hub, originals)
-    monkeypatch.setattr(animate_command, "is_on_terminal", lambda: True)
+    monkeypatch.setattr(making, "is_on_terminal", lambda: True)
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
     code, said = animate_here(inputs, tmp_path, monkeypatch, capfd)
     assert code == 2

@@ -72,6 +72,7 @@ def test_a_clip_of_variable_rate_keeps_its_times_or_gets_even_ones(tmp_path):
     assert part.is_variable_rate
     np.testing.assert_allclose(part.timestamps, np.array(times[3:8]) - 0.3, atol=1e-3)
     assert part.span == pytest.approx((0.3, 1.0), abs=1e-3)
+    assert float(part.frame_rate) == pytest.approx(5 / 0.7, abs=0.02)  # so that the last frame ends at its end
     for shown, frame in zip(part, frames[3:8], strict=True):
         np.testing.assert_array_equal(shown, frame)
     even = Excerpt(clip, frame_rate=Fraction(10))

@@ -1,6 +1,6 @@
 """What a run takes on this machine, and what the savings are worth beside the published program's arithmetic."""
 
-from .counting import Operations, count_operations
+from .counting import MemoryTracker, Operations, count_operations
 from .measuring import (
     Measured,
     decode,
@@ -15,6 +15,7 @@ from .released import fill, make_released
 __all__ = [
     "SAVINGS",
     "Measured",
+    "MemoryTracker",
     "Operations",
     "PlainPipeline",
     "count_operations",

@@ -70,11 +70,13 @@ class Excerpt:
         self.frame_count = len(self._frames)
         if frame_rate is None:
             shown = times[self._frames]
-            self.frame_rate, self.is_variable_rate = clip.frame_rate, clip.is_variable_rate
             self.timestamps = shown - shown[0]
             begins = float(shown[0])
             after = self._frames[-1] + 1
             ends = float(times[after]) if after < len(times) else clip_end
+            self.frame_rate, self.is_variable_rate = clip.frame_rate, clip.is_variable_rate
+            if clip.is_variable_rate:  # the mean rate of what is shown, from which the last frame's time follows
+                self.frame_rate = Fraction(self.frame_count / (ends - begins)).limit_denominator(1_000_000)
         else:
             self.frame_rate, self.is_variable_rate = frame_rate, False
             self.timestamps = np.arange(self.frame_count) / float(frame_rate)
