@@ -171,7 +171,7 @@ class DrivingMotion:
 class Rows:
     """A tensor that grows by rows, in memory that doubles.
 
-    Many small tensors that stay, made among large ones that go, would break up the heap: a megabyte a frame was lost.
+    Many small tensors that stay, made among large ones that go, would break up the heap, by a megabyte a frame.
     """
 
     def __init__(self) -> None:
