@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..errors import NoFaceError
 from .choosing import Chooser, choose_largest, nearest_face
+from .detection.closely import detect_closely
 from .detection.interface import Detector, Face, as_picture, largest_face
 from .geometry import Box, portrait_box
 from .pixels import Picture, arcface_image, cut, dino_image, resize
@@ -39,7 +40,8 @@ def crop_portrait(
 
     The detector is asked twice: on the whole image for the box, and on the square for the points that the
     ArcFace picture is aligned by (contract, "Face geometry"). Where the second search finds nothing, the first
-    one's points are carried over into the square.
+    one's points are carried over into the square. Where the whole image shows no face, or one is to be chosen of
+    several, a large image is searched part by part too, so that small faces are found and counted.
 
     Args:
         image: (H, W, 3) uint8 RGB, or an RGB PIL image.
@@ -56,6 +58,8 @@ def crop_portrait(
     picture = as_picture(image)
     height, width = picture.shape[:2]
     faces = detector.detect(picture)
+    if not faces or choose is not choose_largest:
+        faces = detect_closely(picture, detector, faces)
     if not faces:
         raise NoFaceError(
             f"No face was found in the portrait of {width}×{height} pixels; use one that shows a face."
