@@ -22,12 +22,14 @@ from diffusers_hunyuan_portrait.training import make_config, train
 FEW, MANY = 4, 25  # steps
 TRAINING_STEPS = 600
 # Name: whether the student's LoRA is used, and the arguments of the pipeline's call.
-GUIDED = {"appearance_guidance_scale": 2.0, "motion_guidance_scale": 2.0}  # as the student's teacher is
+GUIDED = {"appearance_guidance_scale": 1.5, "motion_guidance_scale": 1.5}  # as the student's teacher is
 UNGUIDED = {"appearance_guidance_scale": 1.0, "motion_guidance_scale": 1.0}
 ROWS = {
     f"model, {MANY} steps": (False, {"num_inference_steps": MANY} | GUIDED),
     f"model, {FEW} steps": (False, {"num_inference_steps": FEW} | GUIDED),
     f"student, {FEW} steps": (True, {"num_inference_steps": FEW} | UNGUIDED),
+    f"model, {MANY} steps, unguided": (False, {"num_inference_steps": MANY} | UNGUIDED),
+    f"model, {FEW} steps, unguided": (False, {"num_inference_steps": FEW} | UNGUIDED),
 }
 
 
@@ -56,7 +58,7 @@ def train_student(work: Work, steps: int) -> Path | None:
             "optimizer": {"learning_rate": 5e-4, "schedule": "cosine", "warmup_steps": 30, "ema_decay": 0.98},
             "validation": {"data": str(work.folder / HELD_OUT), "inference_steps": 0, "every": 100},
             "adapter": {"rank": 16},
-            "consistency": {"steps": FEW},
+            "consistency": {"steps": FEW} | GUIDED,
         }
         with work.timed("student"), StageProgress() as progress:
             if train(make_config(settings), progress).model is None:
