@@ -11,11 +11,12 @@ _PREFIX = "HUNYUAN_PORTRAIT_MAX_"
 _DEFAULTS = {
     "MEGAPIXELS": 100,  # of a picture: above every camera in a telephone, far below what forged headers ask for
     "FRAMES": 30_000,  # of a run: 20 minutes, for which motion tokens and latents take 10 GB
+    "CLIP_MEGABYTES": 2_000,  # of a training clip, packed or not: ten times 10 seconds at 512×512
 }
 
 
 def limit(name: str) -> int:
-    """The most that there may be of "MEGAPIXELS" or "FRAMES".
+    """The most that there may be of "MEGAPIXELS", "FRAMES" or "CLIP_MEGABYTES".
 
     Raises:
         UserError: the variable holds no positive whole number.
@@ -42,4 +43,14 @@ def check_pixels(width: int, height: int, name: str) -> None:
         raise UserError(
             f"{name} has {width}x{height} pixels, {width * height / 1e6:.0f} megapixels; scale it down to at most "
             f"{most} megapixels, or set {_PREFIX}MEGAPIXELS."
+        )
+
+
+def check_clip_bytes(count: int) -> None:
+    """Raise `UserError` where a training clip, or its video as pictures, is refused for so many bytes."""
+    most = limit("CLIP_MEGABYTES")
+    if count > most * 1_000_000:
+        raise UserError(
+            f"A training clip would take more than {most:,} MB of memory; cut it into shorter ones, or set "
+            f"{_PREFIX}CLIP_MEGABYTES."
         )

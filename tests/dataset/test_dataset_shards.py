@@ -218,3 +218,16 @@ def test_a_style_named_otherwise_than_webdataset_keeps_it_is_refused(tmp_path):
     clip = replace(noise_clip(), styles={"Ink": noise_clip().frames})
     with pytest.raises(ValueError, match="style's name"), ClipWriter(tmp_path) as writer:
         writer.write(clip)
+
+
+def test_a_clip_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    """Whether its files are large, or only what they unpack to."""
+    black = replace(noise_clip(frames=400, size=64), frames=np.zeros((400, 64, 64, 3), np.uint8))
+    shards = ClipShards(store(tmp_path, [black, noise_clip(frames=400, size=64)]))
+    assert len(shards[0]) == 400
+    packed = [sum(map(len, shards.read_files(key).values())) for key in shards.keys]
+    assert packed[0] < 1_000_000 < packed[1]
+    monkeypatch.setenv("HUNYUAN_PORTRAIT_MAX_CLIP_MEGABYTES", "1")
+    for index in range(2):
+        with pytest.raises(UserError, match=r"more than 1 MB of memory.*HUNYUAN_PORTRAIT_MAX_CLIP_MEGABYTES"):
+            shards[index]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..face import intensity_levels
+from ..limits import check_clip_bytes
 from .clip import Clip
 
 FORMAT_VERSION = 1
@@ -72,6 +73,7 @@ def decode_clip(files: Mapping[str, bytes]) -> Clip:
 
     Raises:
         ValueError: what is wrong with them.
+        UserError: the pictures would take too much memory.
     """
     try:
         facts = json.loads(files["json"])
@@ -116,9 +118,17 @@ def _encode_frames(frames: NDArray[np.uint8], frame_rate: float, crf: int) -> by
 
 
 def _decode_frames(video: bytes) -> NDArray[np.uint8]:
+    frames: list[NDArray[np.uint8]] = []
     with av.open(io.BytesIO(video), format="mp4") as container:
-        # As it is stored, which PyAV puts in the order R, G, B; faster than a conversion.
-        frames = [frame.to_ndarray(format="gbrp") for frame in container.decode(video=0)]
+        if not container.streams.video:
+            raise ValueError("its video has no pictures")
+        # A few bytes of video can be gigabytes of pictures, so they are counted as they come.
+        stream = container.streams.video[0]
+        check_clip_bytes(3 * stream.width * stream.height)
+        for frame in container.decode(video=0):
+            # As it is stored, which PyAV puts in the order R, G, B; faster than a conversion.
+            frames.append(frame.to_ndarray(format="gbrp"))
+            check_clip_bytes(len(frames) * frames[0].nbytes)
     if not frames:
         raise ValueError("its video has no frames")
     return np.stack(frames)

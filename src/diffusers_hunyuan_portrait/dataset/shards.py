@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..limits import check_clip_bytes
 from .clip import Clip
 from .encoding import LOSSLESS, decode_clip, encode_clip
 
@@ -165,9 +166,10 @@ class ClipShards:
         """The files of a clip by their extensions, as `ClipWriter.write_files` takes them.
 
         Raises:
-            UserError: its shard is gone.
+            UserError: its shard is gone, or it is too large (`limits`).
         """
         shard, parts = self._entries[key]
+        check_clip_bytes(sum(part.size for part in parts.values()))
         try:
             with shard.open("rb") as file:
                 return {extension: _read(file, part) for extension, part in parts.items()}
