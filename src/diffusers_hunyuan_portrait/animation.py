@@ -35,6 +35,8 @@ def animate(
     driving_face: Any = "largest",
     smooth: bool = False,
     crop: str = "first",
+    head: str = "absolute",
+    head_scale: float = 1.0,
     crop_only: bool = False,
     loop: int = 1,
     boomerang: bool = False,
@@ -58,8 +60,8 @@ def animate(
             clip, or the path of its file.
         output: an .mp4, .m4v, .mov or .mkv file to be; it appears whole or not at all.
         detector: a name for `face.load_detector`, or any object with its `detect`.
-        detect_every, portrait_face, driving_face, smooth, crop: how faces are found and followed, as
-            `pipe.prepare_conditions` takes it.
+        detect_every, portrait_face, driving_face, smooth, crop, head, head_scale: how faces are found and
+            followed, and how the head turns, as `pipe.prepare_conditions` takes it.
         height, width: size of the square as it is made, multiples of 8; the model's resolution by default.
         crop_only: write the square alone.
         loop: how many rounds of the clip there are; the motion goes on smoothly from one to the next.
@@ -91,6 +93,8 @@ def animate(
         driving_face=driving_face,
         smooth=smooth,
         crop=crop,
+        head=head,
+        head_scale=head_scale,
         on_progress=on_progress,
     )
     if pipe.interrupt:

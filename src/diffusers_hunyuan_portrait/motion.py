@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,6 +17,7 @@ from .errors import UserError
 FORMAT, VERSION = "hunyuan-portrait-motion", 1
 SUFFIX = ".safetensors"
 LEVELS = 128  # of each intensity
+HEADS = ("absolute", "relative")
 # Of each tensor its type and its length on each axis: a number, or the letter of what has that length.
 _LAYOUT: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "expression": (torch.float32, ("F", "E")),
@@ -163,9 +165,47 @@ class DrivingMotion:
         ) as error:
             raise UserError(f"The motion {path} cannot be read ({error}); extract it anew.") from error
 
+    def with_head(
+        self, head: str = "absolute", head_scale: float = 1.0, at_rest: torch.Tensor | None = None
+    ) -> "DrivingMotion":
+        """The same with a head that turns more, less, or from where the portrait's is.
+
+        Args:
+            head: "absolute", at the driver's angles times the scale, where 0 faces the camera; or "relative", at
+                `at_rest` and the scale times what the driver's angles differ from those of its first frame.
+            head_scale: 1 as the driver does, 0 not at all; the head's levels go with it.
+            at_rest: (3,), the portrait's own angles; needed for "relative".
+
+        Raises:
+            UserError: there is no such head, or the scale is not finite.
+        """
+        check_head(head, head_scale)
+        if head == "absolute" and head_scale == 1:
+            return self
+        if head == "absolute":
+            rotation = _within_a_turn(head_scale * self.rotation)
+        else:
+            assert at_rest is not None
+            rotation = _within_a_turn(at_rest + head_scale * _within_a_turn(self.rotation - self.rotation[:1]))
+        levels = self.levels.clone()
+        levels[:, 0] = (abs(head_scale) * levels[:, 0]).long().clamp(max=LEVELS - 1)
+        return replace(self, rotation=rotation, levels=levels)
+
     def of_encoders(self, motion_extractor: torch.nn.Module) -> "DrivingMotion":
         """The same, marked with the fingerprint of its encoders."""
         return replace(self, encoders=fingerprint(motion_extractor))
+
+
+def check_head(head: str, head_scale: float) -> None:
+    """Raise `UserError` where heads are not turned so."""
+    if head not in HEADS:
+        raise UserError(f"There is no head {head!r}; choose {' or '.join(HEADS)}.")
+    if not math.isfinite(head_scale):
+        raise UserError(f"The head's scale is {head_scale}; it must be a finite number.")
+
+
+def _within_a_turn(degrees: torch.Tensor) -> torch.Tensor:
+    return (degrees + 180) % 360 - 180
 
 
 class Rows:

@@ -24,7 +24,7 @@ from .limits import check_frames
 from .lora import HunyuanPortraitLoraLoaderMixin
 from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
-from .motion import DrivingMotion, Rows, fingerprint
+from .motion import DrivingMotion, Rows, check_head, fingerprint
 from .persistence import PersistenceMixin
 from .progress import Progress, no_progress
 from .sampling import (
@@ -87,6 +87,7 @@ class _RunInputs(NamedTuple):
     black_pose: torch.Tensor | None  # (1, 1, C0, h, w), where no poses are given
     added_time_ids: torch.Tensor  # (1, 3)
     features: DeepFeatures | None = None  # where some are kept from step to step
+    motion_scale: torch.Tensor | None = None  # where it is not 1
 
 
 class _Step(NamedTuple):
@@ -204,6 +205,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         appearance_guidance_scale: Guidance = 2.0,
         motion_guidance_scale: Guidance = 2.0,
         guidance_interval: tuple[float, float] | None = None,
+        motion_scale: float = 1.0,
         cache_interval: int = 1,
         window_size: int = 25,
         window_overlap: int = 3,
@@ -235,6 +237,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             motion_guidance_scale: the same for the driving motion.
             guidance_interval: lowest and highest σ at which there is guidance; at others both scales are 1, which
                 takes one UNet call a window. Changes the picture; `None` has guidance throughout.
+            motion_scale: what every attention to the motion tokens is multiplied by: below 1 the driving motion
+                shows less, above 1 more, to about 1.5; 0 leaves it out.
             cache_interval: steps from one run of the whole UNet to the next; in those between only its outermost
                 blocks are run, and what the inner ones gave is kept, 5 MB a frame and branch at 512×512 in half
                 precision. Changes the picture; 1 keeps nothing.
@@ -266,6 +270,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             appearance_guidance_scale=appearance_guidance_scale,
             motion_guidance_scale=motion_guidance_scale,
             guidance_interval=guidance_interval,
+            motion_scale=motion_scale,
             cache_interval=cache_interval,
             window_size=window_size,
             window_overlap=window_overlap,
@@ -331,7 +336,12 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
         # 5. Denoise: at each step, the mean of all windows' predictions takes one scheduler step
         features = DeepFeatures(place, device) if cache_interval > 1 else None
-        inputs = _RunInputs(conditions, image_latents, image_tokens, black_pose, added_time_ids, features)
+        motion_factor = (
+            None if motion_scale == 1 else torch.tensor(motion_scale, dtype=self.unet.dtype, device=device)
+        )
+        inputs = _RunInputs(
+            conditions, image_latents, image_tokens, black_pose, added_time_ids, features, motion_factor
+        )
         with self._counter(on_progress, "denoise", len(timesteps) * len(plan(0))) as count:
             for step, timestep in enumerate(timesteps):
                 scales = (appearance_scales[step], motion_scales[step]) if is_guided[step] else (1.0, 1.0)
@@ -420,6 +430,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 pose_features=pose_features,
                 deep_features=kept,
                 return_deep_features=features is not None,
+                motion_scale=None if branch.motion_tokens is None else inputs.motion_scale,
                 return_dict=False,
             )
             if features is not None and kept is None:
@@ -469,6 +480,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         driving_face: Any = "largest",
         smooth: bool = False,
         crop: str = "first",
+        head: str = "absolute",
+        head_scale: float = 1.0,
         pad_frames: int = PAD_FRAMES,
         on_progress: Progress | None = None,
     ) -> PortraitConditions:
@@ -491,7 +504,12 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             smooth: steady boxes and points over neighbouring frames. The released weights have seen them as found.
             crop: where the head's pose is read: "first", where the head was first, as the released weights have
                 seen it; or "follow", about where it is, so that a head that crosses the picture stays in view, and
-                its place is told no more.
+                its place is told no more; "each", the same from frame to frame, so that place and size of the head
+                are not told at all.
+            head: whose angles the head is at: "absolute", the driver's; or "relative", the portrait's own, and
+                what the driver's head turns from its first frame on.
+            head_scale: how far the head turns: 1 as the driver's; 0 not at all, which is straight at the camera
+                with "absolute", and as in the portrait with "relative".
             pad_frames: frames added at each end, to fade the motion in and out, and dropped after decoding.
 
         Raises:
@@ -507,6 +525,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 size=(height or self.config.resolution, width or self.config.resolution),
                 detector=detector,
                 portrait_face=portrait_face,
+                head=head,
+                head_scale=head_scale,
                 following={
                     "detect_every": detect_every,
                     "which": driving_face,
@@ -552,6 +572,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         size: tuple[int, int],
         detector: "Detector | str",
         portrait_face: Any,
+        head: str,
+        head_scale: float,
         following: Mapping[str, Any],
         pad_frames: int,
         report: Progress,
@@ -560,6 +582,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             from . import face, media
 
         self._check_size(*size)
+        check_head(head, head_scale)
         driving = self._open_driving(driving_video)
         if isinstance(detector, str):
             detector = face.load_detector(detector)
@@ -571,6 +594,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         motion = driving
         if not isinstance(motion, DrivingMotion):
             motion = self._read_motion(driving, detector, following, report, id_network)
+        at_rest = self._read_rotation(picture, cut.box) if head == "relative" else None
+        motion = motion.with_head(head, head_scale, at_rest)
         tokens = self._refine(motion.expression, motion.rotation, motion.levels, motion.chunk_size, pad_frames)
         ease_back(tokens[0, pad_frames : tokens.shape[1] - pad_frames], motion.held.tolist())
         return PortraitConditions(
@@ -647,6 +672,15 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             sound=clip.path,
             sound_span=None if not isinstance(clip, media.Excerpt) or clip.is_whole else clip.span,
         )
+
+    def _read_rotation(self, picture: np.ndarray, box: tuple[int, int, int, int]) -> torch.Tensor:
+        """The angles, (3,), of the head in the portrait box."""
+        from .face import head_crop
+
+        crop = torch.from_numpy(head_crop(picture, box, self.motion_extractor.config.image_size))
+        pixels = crop.permute(2, 0, 1)[None].float() / 255
+        rotation, _ = self.motion_extractor.read_pose(pixels.to(self._execution_device))
+        return rotation[0].float().cpu()
 
     def _chooser(self, which: Any, detector: "Detector", id_network: "IdNetwork | str") -> "Chooser":
         """What picks a face by what the caller has said of it."""
@@ -949,6 +983,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         appearance_guidance_scale: Guidance = 2.0,
         motion_guidance_scale: Guidance = 2.0,
         guidance_interval: tuple[float, float] | None = None,
+        motion_scale: float = 1.0,
         cache_interval: int = 1,
         window_size: int = 25,
         window_overlap: int = 3,
@@ -1012,6 +1047,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             raise UserError(
                 f"`guidance_interval` is {guidance_interval}; it must be a lowest σ from 0 up and a highest one."
             )
+        if not math.isfinite(motion_scale) or motion_scale < 0:
+            raise UserError(f"`motion_scale` is {motion_scale}; it must be a number from 0 up.")
         if not math.isfinite(fps) or fps <= 0:
             raise UserError(f"`fps` is {fps}; it must be a positive number.")
         if not math.isfinite(noise_aug_strength) or noise_aug_strength < 0:

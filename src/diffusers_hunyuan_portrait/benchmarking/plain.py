@@ -68,11 +68,12 @@ class PlainAttnProcessor(PortraitAttnProcessor):
     ) -> torch.Tensor:
         if encoder_hidden_states is not None:
             rows = len(hidden_states)
-            encoder_hidden_states = Tokens(
-                *(
-                    None if tokens is None else tokens.repeat_interleave(rows // len(tokens), dim=0)
-                    for tokens in encoder_hidden_states
-                )
+            encoder_hidden_states = encoder_hidden_states._replace(
+                **{
+                    name: tokens.repeat_interleave(rows // len(tokens), dim=0)
+                    for name in ("image", "motion")
+                    if (tokens := getattr(encoder_hidden_states, name)) is not None
+                }
             )
         return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 

@@ -40,6 +40,26 @@ def animate(
     driving_face: options.DrivingFace = "largest",
     smooth: options.Smooth = False,
     crop: options.Crop = "first",
+    motion_scale: Annotated[
+        float, typer.Option(min=0, help="How strongly the motion shows: 1 as it is, 0.5 less, 1.5 more.")
+    ] = 1.0,
+    head: Annotated[
+        str,
+        typer.Option(
+            help="Whose angles the head is at: absolute, the driver's; relative, the portrait's own, and what the "
+            "driver's head turns from its first frame on."
+        ),
+    ] = "absolute",
+    head_scale: Annotated[
+        float, typer.Option(help="How far the head turns: 1 as the driver's, 0 not at all.")
+    ] = 1.0,
+    expression_only: Annotated[
+        bool,
+        typer.Option(
+            "--expression-only",
+            help="Leave the head as it is in the portrait: --head relative --head-scale 0 --crop each.",
+        ),
+    ] = False,
     height: Annotated[
         int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")
     ] = None,
@@ -92,6 +112,10 @@ def animate(
         driving_face=driving_face,
         smooth=smooth,
         crop=crop,
+        motion_scale=motion_scale,
+        head=head,
+        head_scale=head_scale,
+        expression_only=expression_only,
         height=height,
         width=width,
         appearance_guidance_scale=appearance_guidance_scale,

@@ -23,6 +23,7 @@ from ..loading import (
 )
 from ..media import check_output, parse_colour, read_image
 from ..media.images import Colour
+from ..motion import check_head
 from ..pipeline import HunyuanPortraitPipeline
 from ..sampling import Ranks, check_solver, make_solver
 from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
@@ -116,6 +117,9 @@ class Video:
         portrait_face: str,
         driving_face: str,
         crop: str,
+        head: str,
+        head_scale: float,
+        expression_only: bool,
         appearance_guidance_scale: str,
         motion_guidance_scale: str,
         guidance_interval: str | None,
@@ -132,7 +136,12 @@ class Video:
             UserError: one is wrong.
         """
         check_output(output, inputs=(portrait, driving))
+        if expression_only:
+            if (head, head_scale, crop) != ("absolute", 1.0, "first"):
+                raise UserError("--expression-only settles --head, --head-scale and --crop; leave them out.")
+            head, head_scale, crop = "relative", 0.0, "each"
         check_crop(crop)
+        check_head(head, head_scale)
         check_choice(portrait_face)
         check_choice(driving_face)
         interval = None if guidance_interval is None else parse_scale(guidance_interval, "--guidance-interval")
@@ -149,6 +158,8 @@ class Video:
             "portrait_face": portrait_face,
             "driving_face": driving_face,
             "crop": crop,
+            "head": head,
+            "head_scale": head_scale,
             "detect_every": detect_every,
             "smooth": smooth,
         }

@@ -58,7 +58,10 @@ Smooth: TypeAlias = Annotated[
 ]
 Crop: TypeAlias = Annotated[
     str,
-    typer.Option(help="Where the head's pose is read: first, where it was at first; follow, where it goes."),
+    typer.Option(
+        help="Where the face is cut out: first, about where it was at first; follow, slowly going with the head; "
+        "each, anew in each frame, so that its place and size are not told."
+    ),
 ]
 Lora: TypeAlias = Annotated[
     str | None, typer.Option(help="A LoRA: a file, a folder, or a repository on the Hub.", show_default=False)

@@ -10,7 +10,16 @@ from .detection import (
     missing_for_detector,
     resolve_detector,
 )
-from .driving import DrivingCrops, DrivingFrame, Gaps, check_crop, crop_driving, follow_driving, gather_chunks
+from .driving import (
+    DrivingCrops,
+    DrivingFrame,
+    Gaps,
+    check_crop,
+    crop_driving,
+    follow_driving,
+    gather_chunks,
+    head_crop,
+)
 from .identity import IdEncoder
 from .intensity import intensity_levels
 from .portrait import PortraitCrops, crop_portrait, cut_portrait
@@ -40,6 +49,7 @@ __all__ = [
     "cut_portrait",
     "follow_driving",
     "gather_chunks",
+    "head_crop",
     "intensity_levels",
     "is_place",
     "load_detector",

@@ -20,8 +20,8 @@ from .tracking import FaceTracker, Sighting, bridge, smooth, track
 
 MOTION_SIZE = 256  # what the released expression and head-pose networks take
 POSE_SIZE = 512  # the released program resizes the pose crop in two steps, by way of this size
-CROPS = ("first", "follow")
-FOLLOWING = 0.1  # of its way to the face, what a following box goes from frame to frame
+# What each goes of its way to the face from frame to frame.
+CROPS = {"first": 0.0, "follow": 0.1, "each": 1.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,8 @@ def follow_driving(
         tracker: tells whose face is followed where there are several, a new one; that of the largest in the first
             frame with any by default.
         steady: smooth boxes and points over neighbouring frames. The released weights have seen them as found.
-        crop: "first", the pose crop stays where the first face was; or "follow", it goes with the head, slowly.
+        crop: "first", the crops' place stays where the first face was; "follow", it goes with the head, slowly;
+            or "each", it is each frame's own, so that crops do not tell where the head is.
 
     Raises:
         NoFaceError: at the end, where no frame shows the face.
@@ -88,8 +89,8 @@ def follow_driving(
         if sighting.face is not None:
             if anchor is None:
                 anchor = _Anchor.of(sighting.face, sighting.picture)
-            elif crop == "follow":
-                anchor = anchor.towards(sighting.face, sighting.picture)
+            elif CROPS[crop]:
+                anchor = anchor.towards(sighting.face, sighting.picture, CROPS[crop])
             last = anchor.crop(sighting, sighting.face, size)
         if last is None:
             waiting += 1
@@ -113,7 +114,7 @@ def follow_driving(
 def check_crop(crop: str) -> None:
     """Raise `UserError` where there is no such way to crop."""
     if crop not in CROPS:
-        raise UserError(f"There is no crop {crop!r}; choose {' or '.join(CROPS)}.")
+        raise UserError(f"There is no crop {crop!r}; choose one of {', '.join(CROPS)}.")
 
 
 def crop_driving(frames: Iterable[Any], detector: Detector) -> DrivingCrops:
@@ -193,21 +194,26 @@ class _Anchor:
         height, width = picture.shape[:2]
         return cls(face_box, portrait_box(face_box, width, height))
 
-    def towards(self, face: Face, picture: Picture) -> "_Anchor":
+    def towards(self, face: Face, picture: Picture, share: float) -> "_Anchor":
         """One frame's way nearer to the face."""
-        return self._at(self.face_box + FOLLOWING * (face.box - self.face_box), picture)
+        return self._at(self.face_box + share * (face.box - self.face_box), picture)
 
     def crop(self, sighting: Sighting, face: Face, size: int) -> DrivingFrame:
         picture = sighting.picture
-        head = resize(cut(picture, self.pose_box), POSE_SIZE, POSE_SIZE, Image.Resampling.BICUBIC)
         inner_face = cut(picture, face_square(face.landmarks, self.face_box))
         return DrivingFrame(
             face_crop=resize(inner_face, size, size, Image.Resampling.BILINEAR),
-            pose_crop=resize(head, size, size, Image.Resampling.BILINEAR),
+            pose_crop=head_crop(picture, self.pose_box, size),
             landmarks=face.landmarks,
             seen=True,
             bridged=sighting.bridged,
         )
+
+
+def head_crop(picture: Picture, box: Box, size: int) -> Picture:
+    """What a head's pose is read from, (size, size, 3) uint8 RGB: `box` of the picture (contract, "Pose crop")."""
+    head = resize(cut(picture, box), POSE_SIZE, POSE_SIZE, Image.Resampling.BICUBIC)
+    return resize(head, size, size, Image.Resampling.BILINEAR)
 
 
 def _gather(followed: Sequence[DrivingFrame]) -> DrivingCrops:

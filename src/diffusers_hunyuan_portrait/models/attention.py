@@ -24,6 +24,9 @@ class Tokens(NamedTuple):
 
     image: torch.Tensor | None  # (batch or batch · frames, tokens, channels)
     motion: torch.Tensor | None
+    motion_scale: torch.Tensor | None = (
+        None  # one number, what the motion's attention is multiplied by; 1 as `None`
+    )
 
 
 class PortraitContext(NamedTuple):
@@ -33,7 +36,9 @@ class PortraitContext(NamedTuple):
     temporal: Tokens  # their means over the window's frames: (batch, tokens, channels)
 
     @classmethod
-    def from_tokens(cls, image: torch.Tensor | None, motion: torch.Tensor | None) -> "PortraitContext":
+    def from_tokens(
+        cls, image: torch.Tensor | None, motion: torch.Tensor | None, motion_scale: torch.Tensor | None = None
+    ) -> "PortraitContext":
         """From image tokens (B, S, C), the same in all frames, or (B, F, S, C), and motion tokens (B, F, M, C).
 
         The released weights were trained with the mean over the frames as temporal context, where diffusers'
@@ -45,7 +50,10 @@ class PortraitContext(NamedTuple):
         spatial_motion = temporal_motion = None
         if motion is not None:
             spatial_motion, temporal_motion = motion.flatten(0, 1), motion.mean(1)
-        return cls(Tokens(spatial_image, spatial_motion), Tokens(temporal_image, temporal_motion))
+        return cls(
+            Tokens(spatial_image, spatial_motion, motion_scale),
+            Tokens(temporal_image, temporal_motion, motion_scale),
+        )
 
 
 class PortraitAttnProcessor:
@@ -70,12 +78,15 @@ class PortraitAttnProcessor:
         if encoder_hidden_states is None:
             keys_and_values = [(attn.to_k(hidden_states), attn.to_v(hidden_states))]
         else:
-            image, motion = encoder_hidden_states
+            image, motion, motion_scale = encoder_hidden_states
             keys_and_values = []
             if image is not None:
                 keys_and_values.append((attn.to_k(image), attn.to_v(image)))
             if motion is not None:
-                keys_and_values.append((attn.to_k_motion(motion), attn.to_v_motion(motion)))
+                value = attn.to_v_motion(motion)
+                if motion_scale is not None:  # on the values, of which there are fewer than results
+                    value = motion_scale.to(value) * value
+                keys_and_values.append((attn.to_k_motion(motion), value))
         if keys_and_values:
             query = attn.to_q(hidden_states)  # (rows, queries, channels)
             result = sum(self._attend(attn, query, key, value) for key, value in keys_and_values)

@@ -94,6 +94,7 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
         pose_features: torch.Tensor | None = None,
         deep_features: torch.Tensor | None = None,
         return_deep_features: bool = False,
+        motion_scale: torch.Tensor | None = None,
         return_dict: bool = True,
     ) -> UNetSpatioTemporalConditionOutput | tuple[torch.Tensor, ...]:
         """One prediction.
@@ -109,6 +110,7 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
             deep_features: (B, F, C, h, w), what an earlier call returned as such: then only the outermost blocks
                 are run, on what the inner ones gave at another noise level. An approximation.
             return_deep_features: also return them, as the last of the tuple; needs `return_dict=False`.
+            motion_scale: one number, what each attention to the motion tokens is multiplied by; `None` as 1.
             return_dict: `False` gives a plain tuple.
 
         Returns:
@@ -117,7 +119,7 @@ class HunyuanPortraitUNet(UNetSpatioTemporalConditionModel, PeftAdapterMixin):
         batch_size, num_frames = sample.shape[:2]
         emb = self._embed_time(timestep, added_time_ids, sample)
         emb = emb.repeat_interleave(num_frames, dim=0, output_size=batch_size * num_frames)
-        context = PortraitContext.from_tokens(encoder_hidden_states, motion_hidden_states)
+        context = PortraitContext.from_tokens(encoder_hidden_states, motion_hidden_states, motion_scale)
         image_only_indicator = torch.zeros(batch_size, num_frames, dtype=sample.dtype, device=sample.device)
 
         def through(block, hidden_states, **kwargs):
