@@ -1,6 +1,6 @@
 """What each switch saves, and what it does to the picture: work, time, memory, and distances.
 
-python benchmarks/switches.py [--model drawn-faces] [--pairs 4] [--steps 25] [--device auto] [--json FILE]
+python benchmarks/switches.py [--model drawn-faces] [--pairs 4] [--steps 25] [--student FOLDER] [--json FILE]
 
 Every switch runs in a process of its own, so that its memory is its own, on the same drawn pairs and noise.
 Differences are from the default setting; the distance to the truth is of what was drawn as the pair asks for.
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import EulerDiscreteScheduler
 
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 from diffusers_hunyuan_portrait.benchmarking import decode, make_plain, measure_run, sample
@@ -69,8 +70,28 @@ def _compressed(weights: str) -> Callable[[HunyuanPortraitPipeline], HunyuanPort
     return prepare
 
 
-def switches(steps: int) -> dict[str, Switch]:
-    """All that is compared; the default comes first, as the others are measured from it."""
+def _taught(folder: Path) -> Callable[[HunyuanPortraitPipeline], HunyuanPortraitPipeline]:
+    def prepare(pipe: HunyuanPortraitPipeline) -> HunyuanPortraitPipeline:
+        pipe.load_lora_weights(folder)
+        pipe.scheduler = EulerDiscreteScheduler.from_pretrained(folder / "scheduler")
+        return pipe
+
+    return prepare
+
+
+def switches(steps: int, student: Path | None) -> dict[str, Switch]:
+    """All that is compared; the default comes first, as the others are measured from it.
+
+    Args:
+        steps: of the default.
+        student: folder of a LoRA of the stage *consistency*, made for 4 steps without guidance.
+    """
+    unguided = {"appearance_guidance_scale": 1.0, "motion_guidance_scale": 1.0}
+    taught = (
+        {}
+        if student is None
+        else {"student, 4 steps": Switch(_taught(student), unguided | {"num_inference_steps": 4})}
+    )
     fewer = {"num_inference_steps": math.ceil(0.4 * steps)}
     return {
         "default": Switch(),
@@ -79,11 +100,12 @@ def switches(steps: int) -> dict[str, Switch]:
         "--compile": Switch(compiled=True),
         f"--steps {fewer['num_inference_steps']}": Switch(settings=fewer),
         f"--steps {fewer['num_inference_steps']} --solver dpm++2m": Switch(_solved_by("dpm++2m"), fewer),
-        "--guidance-interval 0.5:20": Switch(settings={"guidance_interval": (0.5, 20.0)}),
+        "--guidance-interval 30:50": Switch(settings={"guidance_interval": (30.0, 50.0)}),
         "--cache-interval 2": Switch(settings={"cache_interval": 2}),
         "--cache-interval 3": Switch(settings={"cache_interval": 3}),
         "--weights fp8": Switch(_compressed("fp8")),
         "--weights int8": Switch(_compressed("int8")),
+        **taught,
     }
 
 
@@ -99,7 +121,7 @@ class Outcome:
 def run(name: str, options: argparse.Namespace) -> Outcome:
     """Runs one switch over the pairs; the first is also timed and counted."""
     device = choose_device(options.device)
-    switch = switches(options.steps)[name]
+    switch = switches(options.steps, options.student)[name]
     pipe = load_pipeline(options.model, device, choose_dtype(options.dtype, device))
     prepared = [prepare_pair(pipe, pair) for pair in make_pairs(options.pairs)]
     pipe = switch.prepare(pipe)
@@ -160,9 +182,11 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--only", nargs="*", help="names of switches; the default is run in any case")
+    parser.add_argument("--student", type=Path, help="a LoRA of the stage consistency, with its scheduler")
     parser.add_argument("--json", type=Path, help="a file for all figures")
     options = parser.parse_args()
-    names = [name for name in switches(options.steps) if not options.only or name in {"default", *options.only}]
+    everything = switches(options.steps, options.student)
+    names = [name for name in everything if not options.only or name in {"default", *options.only}]
     rows: dict[str, dict[str, Any]] = {}
     default = None
     for name in names:
