@@ -58,7 +58,7 @@ def train_student(work: Work, steps: int) -> Path | None:
             "optimizer": {"learning_rate": 5e-4, "schedule": "cosine", "warmup_steps": 30, "ema_decay": 0.98},
             "validation": {"data": str(work.folder / HELD_OUT), "inference_steps": 0, "every": 100},
             "adapter": {"rank": 16},
-            "consistency": {"steps": FEW} | GUIDED,
+            "consistency": {"steps": FEW, "sigma_min": 20} | GUIDED,  # where the model's own sampling ends
         }
         with work.timed("student"), StageProgress() as progress:
             if train(make_config(settings), progress).model is None:

@@ -84,7 +84,7 @@ class ConsistencyOptions:
 
     steps: int = option(4, "that the student is to take; each goes over one phase", low=2, high=64)
     sigma_max: float = option(80.0, "noise level that the student starts from", low=1, high=1000)
-    sigma_min: float = option(0.3, "noise level of the student's last step", low=0.01, high=10)
+    sigma_min: float = option(0.3, "noise level of the student's last step, below the first", low=0.01, high=100)
     teacher_steps: int = option(8, "that the teacher takes over a phase", low=1)
     appearance_guidance_scale: float = option(2.0, "of the teacher")
     motion_guidance_scale: float = option(2.0, "of the teacher")
