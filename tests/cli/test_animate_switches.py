@@ -14,7 +14,7 @@ from diffusers_hunyuan_portrait.media import VideoReader
 from diffusers_hunyuan_portrait.tiny import make_tiny
 
 # Of what another seed changes: rounded otherwise, a pixel may differ by one, and the codec make more of it.
-CODEC = 0.05
+CODEC = 0.2
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_compiled_blocks_write_the_same_video(animate, tmp_path):
         (["--guidance-interval", "a:b"], ["--guidance-interval", "a:b"]),
         (["--driving-face", "tallest"], ["tallest", "largest, left"]),
         (["--portrait-face", "nobody.png"], ["nobody.png", "picture of the person"]),
-        (["--crop", "last"], ["last", "first or follow"]),
+        (["--crop", "last"], ["last", "first, follow, each"]),
         (["--start", "soon"], ["--start", "soon", "MINUTES:SECONDS"]),
         (["--start", "0:02", "--end", "1.5"], ["must come after the start"]),
         (["--start", "7"], ["nothing is left from 7 s on"]),
