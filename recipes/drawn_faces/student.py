@@ -28,8 +28,6 @@ ROWS = {
     f"model, {MANY} steps": (False, {"num_inference_steps": MANY} | GUIDED),
     f"model, {FEW} steps": (False, {"num_inference_steps": FEW} | GUIDED),
     f"student, {FEW} steps": (True, {"num_inference_steps": FEW} | UNGUIDED),
-    f"model, {MANY} steps, unguided": (False, {"num_inference_steps": MANY} | UNGUIDED),
-    f"model, {FEW} steps, unguided": (False, {"num_inference_steps": FEW} | UNGUIDED),
 }
 
 
