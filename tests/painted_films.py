@@ -27,7 +27,7 @@ def paint(*faces: tuple[int, int, int], background: int = 60, size: tuple[int, i
 
 def film(path: Path, frames: Iterable[np.ndarray], frame_rate: int = 25) -> Path:
     """Encodes frames losslessly but for the colours' resolution, which even places keep."""
-    with VideoWriter(path, frame_rate=frame_rate, crf=0) as writer:
+    with VideoWriter(path, frame_rate=frame_rate, quality=0) as writer:
         for frame in frames:
             writer.write(frame)
     return path

@@ -17,6 +17,7 @@ from .errors import RunInterruptedError
 from .motion import SUFFIX, DrivingMotion
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
+from .results import ResultWriter, check_beside
 
 logger = logging.get_logger(__name__)
 
@@ -38,6 +39,10 @@ def animate(
     head: str = "absolute",
     head_scale: float = 1.0,
     crop_only: bool = False,
+    codec: str | None = None,
+    quality: int | None = None,
+    compare: str | PathLike[str] | None = None,
+    preview: str | PathLike[str] | None = None,
     loop: int = 1,
     boomerang: bool = False,
     decode_chunk_size: int = 8,
@@ -58,12 +63,18 @@ def animate(
         driving: path of a video, of a picture or of a folder of numbered pictures; list of PIL images;
             (F, H, W, 3) uint8 array; what `media.open_frames` gave, or a `media.Excerpt` of it; or the motion of a
             clip, or the path of its file.
-        output: an .mp4, .m4v, .mov or .mkv file to be; it appears whole or not at all.
+        output: an .mp4, .m4v, .mov, .mkv, .webm, .gif or .webp file to be, or for PNG pictures a folder; it
+            appears whole or not at all.
         detector: a name for `face.load_detector`, or any object with its `detect`.
         detect_every, portrait_face, driving_face, smooth, crop, head, head_scale: how faces are found and
             followed, and how the head turns, as `pipe.prepare_conditions` takes it.
         height, width: size of the square as it is made, multiples of 8; the model's resolution by default.
         crop_only: write the square alone.
+        codec, quality: as `media.VideoWriter` takes them, or "png"; by default the usual codec of the output's
+            ending, at its own quality.
+        compare: another video to be: portrait, driver and result side by side. There is none of a motion, which
+            has no pictures.
+        preview: a picture to be, .png or .jpg: frames of the result, evenly over it.
         loop: how many rounds of the clip there are; the motion goes on smoothly from one to the next.
         boomerang: each round runs forwards and then backwards.
         decode_chunk_size: frames decoded at a time.
@@ -78,7 +89,9 @@ def animate(
         RunInterruptedError: `pipe.interrupt` was set meanwhile; nothing was written.
     """
     source = open_driving(driving)
-    output = media.check_output(output, inputs=(portrait, source.path))
+    inputs = (portrait, source.path)
+    output = media.check_output(output, inputs, codec, quality)
+    comparison, sheet = check_beside(compare, preview, (*inputs, output), has_pictures=source.has_pictures)
     pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
     original = media.read_image(portrait)
     repetition(source.frame_count, loop, boomerang)  # whether there may be so many frames, before any work
@@ -108,13 +121,24 @@ def animate(
             pass
         return output
     box = None if crop_only else conditions.portrait_box
-    times = media.times_of(source, order) if source.is_variable_rate else None
+    times = media.times_of(source, order)
     sound = _sound_of(source, loop, boomerang)
-    with media.VideoWriter(output, frame_rate=source.frame_rate, sound_from=sound) as writer:
-        for index, picture in enumerate(_as_bytes(chunks)):
-            if box is not None:
-                picture = media.paste_back(original, picture, box)
-            writer.write(picture, None if times is None else times[index])
+    with ResultWriter(
+        output,
+        frame_rate=source.frame_rate,
+        codec=codec,
+        quality=quality,
+        sound=sound,
+        comparison=comparison,
+        sheet=sheet,
+        portrait=original,
+        driving=source.taken,
+        order=order,
+        times=times,
+        own_times=source.is_variable_rate,
+    ) as writer:
+        for picture in _as_bytes(chunks):
+            writer.write(picture if box is None else media.paste_back(original, picture, box))
         if pipe.interrupt:
             raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")
     return output
@@ -138,6 +162,11 @@ class Driving:
     is_variable_rate: bool
     path: Path | None
     span: tuple[float, float] | None
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the driver can be shown."""
+        return not isinstance(self.taken, DrivingMotion)
 
 
 def open_driving(driving: Any) -> Driving:

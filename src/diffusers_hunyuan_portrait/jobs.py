@@ -10,6 +10,7 @@ from .errors import UserError
 from .face import names_place
 
 PATHS = ("portrait", "driving", "output")
+FURTHER_PATHS = ("compare", "preview")
 PATHS_OR_PLACES = ("portrait_face", "driving_face")
 MOST_JOBS = 100_000
 MOST_BYTES = 64 * 2**20  # of the table
@@ -87,8 +88,8 @@ def _job(path: Path, line: int, cells: dict[str, str], surplus: int, allow_outsi
         if name not in words:
             raise UserError(f"Line {line} of {path} has no {name}.")
         paths[name] = _inside(path, line, words.pop(name), allow_outside)
-    for name in PATHS_OR_PLACES:
-        if name in words and not names_place(words[name]):
+    for name in (*FURTHER_PATHS, *PATHS_OR_PLACES):
+        if name in words and not (name in PATHS_OR_PLACES and names_place(words[name])):
             words[name] = str(_inside(path, line, words[name], allow_outside))
     return Job(line, **paths, words=words)
 

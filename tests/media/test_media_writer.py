@@ -62,7 +62,7 @@ def test_h264_at_quality_17_and_quick_to_start(tmp_path, suffix):
 
 
 def test_other_quality(tmp_path):
-    with media.VideoWriter(tmp_path / "out.mp4", frame_rate=25, crf=40) as video:
+    with media.VideoWriter(tmp_path / "out.mp4", frame_rate=25, quality=40) as video:
         video.write(next(moving_frames(1)))
     assert b"crf=40.0" in (tmp_path / "out.mp4").read_bytes()
 
@@ -93,7 +93,7 @@ BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)  # the weights of red and blue i
 def test_colours_are_what_the_tags_say(tmp_path, size, weights, matrix):
     for colour in COLOURS + SKIN:
         path = tmp_path / "flat.mp4"
-        with media.VideoWriter(path, frame_rate=25, crf=1) as video:
+        with media.VideoWriter(path, frame_rate=25, quality=1) as video:
             for _ in range(2):
                 video.write(np.full((*size, 3), colour, np.uint8))
         with av.open(str(path)) as container:
@@ -118,7 +118,7 @@ def test_colours_are_what_the_tags_say(tmp_path, size, weights, matrix):
 
 @pytest.mark.parametrize("size", [(97, 128), (96, 129), (97, 129)])
 def test_odd_sides_gain_a_pixel_and_nothing_moves(tmp_path, size):
-    with media.VideoWriter(tmp_path / "out.mp4", frame_rate=25, crf=5) as video:
+    with media.VideoWriter(tmp_path / "out.mp4", frame_rate=25, quality=5) as video:
         for frame in moving_frames(5, *size):
             video.write(frame)
     clip = media.VideoReader(tmp_path / "out.mp4")
@@ -393,7 +393,7 @@ def test_outputs_are_checked_before_the_work(tmp_path, monkeypatch):
         "folder.mp4": "is a folder",
         ".": "is a folder",
         "pipe.mp4": "not a regular file",
-        "out.webm": "does not end in",
+        "out.avi": "does not end in",
         "out.txt": "use one of .mp4, .m4v, .mov, .mkv",
         "out": "does not end in",
     }.items():

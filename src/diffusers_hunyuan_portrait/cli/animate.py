@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from ..loading import DEFAULT_MODEL
+from ..media.codecs import FORMATS
+from ..media.codecs import NAMES as CODECS
 from . import options
 from .making import Model, Video, loaded
 
@@ -15,7 +17,10 @@ def animate(
     driving: Annotated[
         Path, typer.Argument(help="What drives it: a clip, or a motion by `extract`.", show_default=False)
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The video to write: .mp4, .m4v, .mov or .mkv.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help=f"The video to write: {', '.join(FORMATS)}; or a folder of pictures."),
+    ],
     model: options.Model = DEFAULT_MODEL,
     accept_licences: options.AcceptLicences = False,
     start: options.Start = "0",
@@ -33,6 +38,22 @@ def animate(
     crop_only: Annotated[
         bool, typer.Option("--crop-only", help="Write the animated square alone, not the whole portrait.")
     ] = False,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How the video is written: {', '.join(CODECS)}.", show_default="by the output's ending"
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(help="The codec's own number; of h264 0 to 51, the worst.", show_default="high")
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(help="A second video: portrait, driver and result side by side.", show_default=False),
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="A picture of frames of the result: .png or .jpg.", show_default=False)
+    ] = None,
     detector: options.Detector = "auto",
     detector_path: options.DetectorPath = None,
     detect_every: options.DetectEvery = 1,
@@ -107,6 +128,10 @@ def animate(
         steps=steps,
         seed=seed,
         crop_only=crop_only,
+        codec=codec,
+        quality=quality,
+        compare=compare,
+        preview=preview,
         detect_every=detect_every,
         portrait_face=portrait_face,
         driving_face=driving_face,

@@ -72,8 +72,10 @@ def batch(
             try:
                 video = _video(command, job)
                 picture, driving = video.open()
-                last_motion = _read(pipe, finder, video, driving, last_motion)
-                video.make(pipe, finder, picture, last_motion[1])
+                if video.settings["compare"] is None:  # which needs the clip's pictures too
+                    last_motion = _read(pipe, finder, video, driving, last_motion)
+                    driving = last_motion[1]
+                video.make(pipe, finder, picture, driving)
             except UserError as error:
                 failures.append((job, str(error)))
                 console.print(f"[yellow]Skipped:[/] line {job.line}: {escape(str(error))}", soft_wrap=True)

@@ -23,8 +23,10 @@ from ..loading import (
 )
 from ..media import check_output, parse_colour, read_image
 from ..media.images import Colour
+from ..motion import SUFFIX as MOTION_SUFFIX
 from ..motion import check_head
 from ..pipeline import HunyuanPortraitPipeline
+from ..results import check_beside
 from ..sampling import Ranks, check_solver, make_solver
 from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
 from .launched import joined
@@ -126,6 +128,10 @@ class Video:
         loop: int,
         boomerang: bool,
         crop_only: bool,
+        codec: str | None,
+        quality: int | None,
+        compare: Path | None,
+        preview: Path | None,
         detect_every: int,
         smooth: bool,
         **run: Any,
@@ -135,7 +141,10 @@ class Video:
         Raises:
             UserError: one is wrong.
         """
-        check_output(output, inputs=(portrait, driving))
+        check_output(output, (portrait, driving), codec, quality)
+        check_beside(
+            compare, preview, (portrait, driving, output), has_pictures=driving.suffix.lower() != MOTION_SUFFIX
+        )
         if expression_only:
             if (head, head_scale, crop) != ("absolute", 1.0, "first"):
                 raise UserError("--expression-only settles --head, --head-scale and --crop; leave them out.")
@@ -164,7 +173,15 @@ class Video:
             "smooth": smooth,
         }
         stretch, behind = Stretch.parse(start, end, fps), parse_colour(background)
-        made = {"loop": loop, "boomerang": boomerang, "crop_only": crop_only}
+        made = {
+            "loop": loop,
+            "boomerang": boomerang,
+            "crop_only": crop_only,
+            "codec": codec,
+            "quality": quality,
+            "compare": compare,
+            "preview": preview,
+        }
         return cls(portrait, driving, output, behind, stretch, seed, run | following | made)
 
     def open(self) -> tuple[Any, Any]:

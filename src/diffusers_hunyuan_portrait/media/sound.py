@@ -18,8 +18,12 @@ from .video_reader import open_container, picture_stream
 
 logger = logging.getLogger(__name__)
 
-_AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
-_AAC_BITS_A_SECOND = 192_000
+_ENCODERS = {"webm": "libopus"}  # of sound that is encoded anew; elsewhere AAC
+_RATES = {
+    "aac": {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000},
+    "libopus": {8000, 12000, 16000, 24000, 48000},
+}
+_BITS_A_SECOND = 192_000
 # FFmpeg would also put PCM or Vorbis into an MP4 file, which next to no player then plays.
 _PLAYED_IN_MP4 = {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}
 Samples: TypeAlias = npt.NDArray[np.float32]  # (channels, samples)
@@ -47,9 +51,9 @@ class SoundTrack:
 
     Of several sound streams FFmpeg's choice is taken: the one marked as default, then the one with more
     channels and data. Of a whole clip its packets are copied unchanged where `container_format` can hold their
-    codec. Where it cannot, they are encoded anew as AAC (mono or stereo), and so is a stretch of a clip, cut to
-    the sample. Times are counted from the clip's first picture, so that sound that starts earlier or later does so
-    in the copy too; a stretch is filled up with silence.
+    codec. Where it cannot, they are encoded anew as AAC, or Opus in WebM (mono or stereo), and so is a stretch of
+    a clip, cut to the sample. Times are counted from the clip's first picture, so that sound that starts earlier
+    or later does so in the copy too; a stretch is filled up with silence.
 
     Args:
         sound: the clip, opened until `close`, and what is heard of it.
@@ -85,9 +89,10 @@ class SoundTrack:
             self._packets = self._copied()
             return
         rate = self._source.codec_context.sample_rate
-        self._stream = output.add_stream("aac", rate=rate if rate in _AAC_RATES else 48000)
+        encoder = _ENCODERS.get(output.format.name, "aac")
+        self._stream = output.add_stream(encoder, rate=rate if rate in _RATES[encoder] else 48000)
         self._stream.codec_context.layout = "mono" if self._source.codec_context.channels == 1 else "stereo"
-        self._stream.codec_context.bit_rate = _AAC_BITS_A_SECOND
+        self._stream.codec_context.bit_rate = _BITS_A_SECOND
         self._packets = self._encoded() if self._sound.span is None else self._encoded_stretch(self._sound.span)
 
     def packets_until(self, seconds: Fraction) -> Iterator[Any]:
