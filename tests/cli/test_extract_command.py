@@ -52,7 +52,7 @@ def test_bad_input_is_one_sentence(extract, refused, tmp_path):
     refused(extract(driving=faceless), "No face was found in any of the 3")
     refused(extract(output=tmp_path / "motion.mp4"), "does not end in .safetensors")
     refused(extract(output=tmp_path / "nowhere" / "motion.safetensors"), "nowhere")
-    refused(extract("--crop", "last", model="/nowhere"), "first or follow")
+    refused(extract("--crop", "last", model="/nowhere"), "first, follow, each")
 
 
 def test_a_motion_of_other_encoders_is_refused(extract, animate, refused):

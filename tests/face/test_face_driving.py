@@ -65,7 +65,7 @@ def test_the_pose_crop_follows_where_it_is_asked_to(replay, make_face):
 
 
 def test_an_unknown_crop_is_refused(replay):
-    with pytest.raises(UserError, match="choose first or follow"):
+    with pytest.raises(UserError, match="choose one of first, follow, each"):
         list(face.follow_driving(frames(1), replay([[]]), crop="last"))
 
 

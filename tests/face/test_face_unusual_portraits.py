@@ -86,7 +86,7 @@ def test_a_face_that_the_edge_cuts(detector, usual, left, top, right, bottom):
     x1, y1, x2, y2 = crops.box
     assert 0 <= x1 < x2 <= right - left
     assert 0 <= y1 < y2 <= bottom - top
-    assert x2 - x1 == y2 - y1
+    assert abs((x2 - x1) - (y2 - y1)) <= 1  # as the contract rounds it
     found = max(detector.detect(picture), key=lambda one: one.area)
     assert apart(found.landmarks + np.array([left, top]), usual.landmarks) < POINTS_APART
     eyes = found.landmarks[:2]
