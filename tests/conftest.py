@@ -1,6 +1,7 @@
 """Fixtures that several rooms share: the tiny networks with golden weights, as published and as converted."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ from synthetic import published_manifests, state_dict, tiny_model
 import diffusers_hunyuan_portrait as hp
 
 ALL_THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def config_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this run's signature is kept, in all processes: not in the settings of who runs the tests."""
+    folder = tmp_path_factory.mktemp("config")
+    os.environ["HUNYUAN_PORTRAIT_CONFIG"] = str(folder)
+    return folder
 
 
 @pytest.hookimpl(tryfirst=True)

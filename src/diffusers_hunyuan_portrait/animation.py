@@ -17,6 +17,7 @@ from .errors import RunInterruptedError
 from .motion import SUFFIX, DrivingMotion
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
+from .provenance import MADE_BY_MODEL, PASTED_BACK, Claim, Signature, signature_of_user
 from .results import ResultWriter, check_beside
 
 logger = logging.get_logger(__name__)
@@ -43,6 +44,10 @@ def animate(
     quality: int | None = None,
     compare: str | PathLike[str] | None = None,
     preview: str | PathLike[str] | None = None,
+    provenance: bool = True,
+    signature: Signature | None = None,
+    model_name: str | None = None,
+    portrait_file: str | PathLike[str] | None = None,
     loop: int = 1,
     boomerang: bool = False,
     decode_chunk_size: int = 8,
@@ -75,6 +80,11 @@ def animate(
         compare: another video to be: portrait, driver and result side by side. There is none of a motion, which
             has no pictures.
         preview: a picture to be, .png or .jpg: frames of the result, evenly over it.
+        provenance: write content credentials (C2PA) into what can carry them: that it is generated, by what, and
+            the portrait's hash.
+        signature: who signs them; a self-made one, kept in the user's settings, by default.
+        model_name: what they call the model; the folder or repository that it was loaded from by default.
+        portrait_file: the picture's file, where `portrait` is not its path.
         loop: how many rounds of the clip there are; the motion goes on smoothly from one to the next.
         boomerang: each round runs forwards and then backwards.
         decode_chunk_size: frames decoded at a time.
@@ -93,6 +103,16 @@ def animate(
     output = media.check_output(output, inputs, codec, quality)
     comparison, sheet = check_beside(compare, preview, (*inputs, output), has_pictures=source.has_pictures)
     pipe.check_inputs(height=height, width=width, decode_chunk_size=decode_chunk_size, **settings)
+    credentials = None
+    if provenance and pipe.ranks.rank == 0:  # before the work, as the settings may not take a signature
+        file = portrait if portrait_file is None else portrait_file
+        claim = Claim(
+            MADE_BY_MODEL if crop_only else PASTED_BACK,
+            model_name or _name_of(pipe),
+            getattr(detector, "name", str(detector)),
+            Path(file) if isinstance(file, (str, PathLike)) else None,
+        )
+        credentials = claim, signature or signature_of_user()
     original = media.read_image(portrait)
     repetition(source.frame_count, loop, boomerang)  # whether there may be so many frames, before any work
     conditions = pipe.prepare_conditions(
@@ -136,6 +156,7 @@ def animate(
         order=order,
         times=times,
         own_times=source.is_variable_rate,
+        provenance=credentials,
     ) as writer:
         for picture in _as_bytes(chunks):
             writer.write(picture if box is None else media.paste_back(original, picture, box))
@@ -190,6 +211,12 @@ def open_driving(driving: Any) -> Driving:
     rate = clip.frame_rate or media.DEFAULT_FRAME_RATE
     span = clip.span if isinstance(clip, media.Excerpt) and not clip.is_whole else None
     return Driving(clip, clip.frame_count, rate, clip.timestamps, clip.is_variable_rate, clip.path, span)
+
+
+def _name_of(pipe: HunyuanPortraitPipeline) -> str:
+    """Of the model; of one in a folder that folder's name, as paths tell of their owner."""
+    name = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
+    return Path(name).name if Path(name).exists() else name
 
 
 def _sound_of(source: Driving, loop: int, boomerang: bool) -> media.Sound | None:

@@ -10,7 +10,7 @@ from .errors import UserError
 from .face import names_place
 
 PATHS = ("portrait", "driving", "output")
-FURTHER_PATHS = ("compare", "preview")
+FURTHER_PATHS = ("compare", "preview", "certificate", "key")
 PATHS_OR_PLACES = ("portrait_face", "driving_face")
 MOST_JOBS = 100_000
 MOST_BYTES = 64 * 2**20  # of the table

@@ -2,8 +2,9 @@
 
 import io
 import itertools
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,9 @@ from PIL import Image
 
 from . import media
 from .errors import UserError
+from .provenance import CARRIERS, COMMENT, Claim, Signature, seal
+
+logger = logging.getLogger(__name__)
 
 COMPARISON_HEIGHT = 720  # pixels, at most: three pictures beside each other are wide enough
 SHEETS = (".png", ".jpg", ".jpeg")
@@ -37,6 +41,7 @@ class ResultWriter:
         order: which of the clip's frames each of the result's goes with.
         times: (F,) seconds at which the result's frames are shown.
         own_times: whether these are not what the frame rate gives.
+        provenance: what the files say of how they were made, and who signs it; `None` for nothing.
 
     Raises:
         UserError: see `media.check_output`; or there is nothing to compare with, or the sheet is no such file.
@@ -57,17 +62,32 @@ class ResultWriter:
         order: Sequence[int],
         times: npt.NDArray[np.float64],
         own_times: bool,
+        provenance: tuple[Claim, Signature] | None = None,
     ) -> None:
+        self._provenance = provenance
+        comment = None if provenance is None else COMMENT
         self._video: Any
         if codec == media.PICTURES:
             self._video = media.PictureWriter(output)
         else:
             self._video = media.VideoWriter(
-                output, frame_rate=frame_rate, sound_from=sound, codec=codec, quality=quality
+                output,
+                frame_rate=frame_rate,
+                sound_from=sound,
+                codec=codec,
+                quality=quality,
+                comment=comment,
+                seal=self._sealer(output),
             )
         self._comparison, self._sheet = None, None
         if comparison is not None:
-            self._comparison = media.VideoWriter(comparison, frame_rate=frame_rate, sound_from=sound)
+            self._comparison = media.VideoWriter(
+                comparison,
+                frame_rate=frame_rate,
+                sound_from=sound,
+                comment=comment,
+                seal=self._sealer(comparison),
+            )
             self._driving = _in_order(driving, order)
         if sheet is not None:
             self._sheet_path, self._sheet = sheet, media.ContactSheet(len(order))
@@ -102,7 +122,17 @@ class ResultWriter:
     ) -> None:
         self._files.__exit__(kind, error, trace)
         if kind is None and self._sheet is not None:
-            _save(self._sheet.picture(), self._sheet_path)
+            _save(self._sheet.picture(), self._sheet_path, self._sealer(self._sheet_path))
+
+    def _sealer(self, path: Path) -> Callable[[Path], None] | None:
+        """What signs the file that is to be `path`, where that can carry credentials."""
+        if self._provenance is None:
+            return None
+        if path.suffix.lower() not in CARRIERS:
+            logger.warning("A %s file cannot carry content credentials; it only notes: %s.", path.suffix, COMMENT)
+            return None
+        claim, signature = self._provenance
+        return lambda file: seal(file, claim, signature, title=path.name)
 
 
 def check_beside(
@@ -167,10 +197,12 @@ def _pack(frame: npt.NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def _save(picture: npt.NDArray[np.uint8], path: Path) -> None:
+def _save(picture: npt.NDArray[np.uint8], path: Path, finish: Callable[[Path], None] | None) -> None:
     unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
     try:
         Image.fromarray(picture).save(unfinished, quality=90)
+        if finish is not None:
+            finish(unfinished)
         unfinished.replace(path)
     except OSError as error:
         raise UserError(f"The preview {path} cannot be written: {error.strerror or error}.") from error

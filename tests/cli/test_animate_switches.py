@@ -23,7 +23,7 @@ def video(animate, tmp_path):
 
     def write(*options: object) -> bytes:
         file = tmp_path / "switched.mp4"
-        code, said, _ = animate("--steps", 2, "--crop-only", *options, output=file)
+        code, said, _ = animate("--steps", 2, "--crop-only", "--no-provenance", *options, output=file)
         assert code == 0, said
         return file.read_bytes()
 

@@ -54,6 +54,24 @@ def animate(
     preview: Annotated[
         Path | None, typer.Option(help="A picture of frames of the result: .png or .jpg.", show_default=False)
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="HUNYUAN_PORTRAIT_CERTIFICATE",
+            help="Your certificate chain, in PEM, that signs the content credentials; with --key.",
+            show_default="a self-made one",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="HUNYUAN_PORTRAIT_KEY", help="Its private key, in PEM without a password.", show_default=False
+        ),
+    ] = None,
+    no_provenance: Annotated[
+        bool,
+        typer.Option("--no-provenance", help="Write no content credentials; not for pictures of real people."),
+    ] = False,
     detector: options.Detector = "auto",
     detector_path: options.DetectorPath = None,
     detect_every: options.DetectEvery = 1,
@@ -132,6 +150,9 @@ def animate(
         quality=quality,
         compare=compare,
         preview=preview,
+        certificate=certificate,
+        key=key,
+        no_provenance=no_provenance,
         detect_every=detect_every,
         portrait_face=portrait_face,
         driving_face=driving_face,
@@ -168,4 +189,4 @@ def animate(
     )
     picture, driving_clip = video.open()
     with loaded(chosen) as (pipe, finder):
-        video.make(pipe, finder, picture, driving_clip)
+        video.make(pipe, finder, picture, driving_clip, model)

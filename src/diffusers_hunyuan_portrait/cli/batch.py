@@ -75,7 +75,7 @@ def batch(
                 if video.settings["compare"] is None:  # which needs the clip's pictures too
                     last_motion = _read(pipe, finder, video, driving, last_motion)
                     driving = last_motion[1]
-                video.make(pipe, finder, picture, driving)
+                video.make(pipe, finder, picture, driving, model)
             except UserError as error:
                 failures.append((job, str(error)))
                 console.print(f"[yellow]Skipped:[/] line {job.line}: {escape(str(error))}", soft_wrap=True)

@@ -18,6 +18,7 @@ from .doctor import doctor
 from .extract import extract
 from .prepare import prepare
 from .train import train
+from .verify import verify_command
 
 app = typer.Typer(
     help="Animate a portrait with the face in a driving clip.",
@@ -34,6 +35,7 @@ app.command()(doctor)
 app.command()(prepare)
 app.command()(train)
 app.command()(bench)
+app.command("verify")(verify_command)
 
 
 def run() -> None:

@@ -26,11 +26,17 @@ from ..media.images import Colour
 from ..motion import SUFFIX as MOTION_SUFFIX
 from ..motion import check_head
 from ..pipeline import HunyuanPortraitPipeline
+from ..provenance import signature_of_files
 from ..results import check_beside
 from ..sampling import Ranks, check_solver, make_solver
 from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
 from .launched import joined
 from .options import Stretch, parse_scale
+
+WITHOUT_PROVENANCE = (
+    "the video will not say that it is generated. Who sees somebody in it may take it for real, to that person's "
+    "harm; so do not leave this out of pictures of real people."
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,9 @@ class Video:
         quality: int | None,
         compare: Path | None,
         preview: Path | None,
+        certificate: Path | None,
+        key: Path | None,
+        no_provenance: bool,
         detect_every: int,
         smooth: bool,
         **run: Any,
@@ -173,7 +182,7 @@ class Video:
             "smooth": smooth,
         }
         stretch, behind = Stretch.parse(start, end, fps), parse_colour(background)
-        made = {
+        made: dict[str, Any] = {
             "loop": loop,
             "boomerang": boomerang,
             "crop_only": crop_only,
@@ -181,7 +190,14 @@ class Video:
             "quality": quality,
             "compare": compare,
             "preview": preview,
+            "provenance": not no_provenance,
         }
+        if no_provenance:
+            console.print(f"[yellow]Warning:[/] {WITHOUT_PROVENANCE}", soft_wrap=True)
+        elif certificate is not None or key is not None:
+            if certificate is None or key is None:
+                raise UserError("A certificate signs with its key; give --certificate and --key, or neither.")
+            made["signature"] = signature_of_files(certificate, key)
         return cls(portrait, driving, output, behind, stretch, seed, run | following | made)
 
     def open(self) -> tuple[Any, Any]:
@@ -192,8 +208,10 @@ class Video:
         """
         return read_image(self.portrait, self.background), self.stretch.open(self.driving)
 
-    def make(self, pipe: HunyuanPortraitPipeline, detector: Detector, picture: Any, driving: Any) -> None:
-        """Makes it of what `open` gave, and says so."""
+    def make(
+        self, pipe: HunyuanPortraitPipeline, detector: Detector, picture: Any, driving: Any, model: str
+    ) -> None:
+        """Makes it of what `open` gave by the model of that name, and says so."""
         seed = pipe.ranks.hand_out(lambda: torch.seed() % 2**32) if self.seed is None else self.seed
         with StageProgress() as progress:
             animate(
@@ -204,6 +222,8 @@ class Video:
                 detector=detector,
                 on_progress=progress,
                 generator=torch.Generator("cpu").manual_seed(seed),
+                model_name=Path(model).name if Path(model).exists() else model,
+                portrait_file=self.portrait,
                 **self.settings,
             )
         console.print(f"Wrote {self.output}, seed {seed}", soft_wrap=True, markup=False)

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +82,8 @@ class VideoWriter:
         codec: "h264", "h265", "av1", "vp9", "prores", "gif" or "webp"; the usual one of the ending by default.
         quality: the codec's own number (`codecs.CODECS`); by default x264's is 17, visually lossless and the
             released program's.
+        comment: a line in the file's own notes.
+        seal: what is done with the finished file before it appears, under its hidden name.
 
     Raises:
         UserError: see `check_output`; or the frame rate is not a positive number.
@@ -96,6 +98,8 @@ class VideoWriter:
         sound_from: str | os.PathLike[str] | Sound | None = None,
         codec: str | None = None,
         quality: int | None = None,
+        comment: str | None = None,
+        seal: Callable[[Path], None] | None = None,
     ) -> None:
         self.path = check_output(path, codec=codec, quality=quality)
         self.codec = choose_codec(self.path, codec)
@@ -104,6 +108,7 @@ class VideoWriter:
         self.frame_rate = Fraction(frame_rate).limit_denominator(1_000_000)
         self.frame_count = 0
         self._quality = choose_quality(self.codec, quality)
+        self._comment, self._seal = comment, seal
         if sound_from is not None and not isinstance(sound_from, Sound):
             sound_from = Sound(readable_file(sound_from, "sound"))
         self._sound_from = sound_from if CODECS[self.codec].has_sound else None
@@ -177,6 +182,8 @@ class VideoWriter:
         if codec.ticks:
             flags["loop"] = "0"  # without end
         self._container = av.open(f"file:{self._unfinished}", "w", format=self._format, container_options=flags)
+        if self._comment:
+            self._container.metadata["comment"] = self._comment
         self._stream = self._container.add_stream(
             codec.encoder, rate=self.frame_rate, options=self._encoder_options(height * width)
         )
@@ -256,6 +263,8 @@ class VideoWriter:
             self._container.close()
             if self._sound is not None:
                 self._sound.close()
+            if self._seal is not None:
+                self._seal(self._unfinished)
             self._unfinished.replace(self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise self._write_error(error) from error

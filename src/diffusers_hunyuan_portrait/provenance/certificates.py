@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -13,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ..errors import UserError
 
+CONFIG_VARIABLE = "HUNYUAN_PORTRAIT_CONFIG"
 CERTIFICATE, KEY = "signing-certificate.pem", "signing-key.pem"
 _NAME = "diffusers-hunyuan-portrait"
 _VALID = datetime.timedelta(days=3650)
@@ -65,15 +67,18 @@ def signature_of_files(certificate: str | os.PathLike[str], key: str | os.PathLi
     return Signature(certificates, private, _algorithm(loaded, key))
 
 
-def signature_of_user(folder: Path) -> Signature:
+def signature_of_user(folder: Path | None = None) -> Signature:
     """The user's self-made signature, made where the folder has none, or none that is still valid.
 
-    The key is readable by the user alone. Its certificate is vouched for by one that is made with it, whose own key
-    is thrown away, so that nobody can sign under another name by it.
+    The folder is the one for this program's settings, or what HUNYUAN_PORTRAIT_CONFIG names.
+
+    The key is readable by the user alone. Its certificate is vouched for by one that is made with it, whose own
+    key is thrown away, so that nobody can sign under another name by it.
 
     Raises:
         UserError: the folder cannot be written.
     """
+    folder = folder or Path(os.environ.get(CONFIG_VARIABLE) or typer.get_app_dir("hunyuan-portrait"))
     certificate, key = folder / CERTIFICATE, folder / KEY
     if certificate.is_file() and key.is_file():
         try:
