@@ -38,7 +38,7 @@ def read_moments(folder: Path, size: int) -> list[list[Picture]]:
 def compose_frames(moments: list[list[Picture]]) -> Iterator[Picture]:
     """The video: the four side by side, each under its label."""
     size = len(moments[0][0])
-    header = np.hstack([_write(label, size, LABEL_HEIGHT) for label in LABELS])
+    header = np.hstack([write(label, size, LABEL_HEIGHT) for label in LABELS])
     for pictures in moments:
         yield np.vstack([header, np.hstack(pictures)])
 
@@ -49,7 +49,7 @@ def compose_strip(moments: list[list[Picture]], num_moments: int = NUM_MOMENTS) 
     rows = zip(*chosen, strict=True)
     return np.vstack(
         [
-            np.hstack([_write(label, LABEL_WIDTH, len(row[0])), *row])
+            np.hstack([write(label, LABEL_WIDTH, len(row[0])), *row])
             for label, row in zip(LABELS, rows, strict=True)
         ]
     )
@@ -59,7 +59,7 @@ def _resize(picture: Picture, size: int) -> Picture:
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
 
 
-def _write(text: str, width: int, height: int) -> Picture:
+def write(text: str, width: int, height: int) -> Picture:
     """Black on white, in the middle."""
     field = Image.new("RGB", (width, height), "white")
     middle = (width / 2, height / 2)
