@@ -38,11 +38,12 @@ def inputs(tmp_path_factory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def environment(hub, home) -> dict[str, str]:
+def environment(hub, home, config_folder) -> dict[str, str]:
     """Of a user whose Hub is ours, and who has nothing yet."""
     ours = ("HF_", "HUGGING", "HUNYUAN_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    settings["HUNYUAN_PORTRAIT_CONFIG"] = str(config_folder)
     return kept | settings
 
 
@@ -168,17 +169,45 @@ originals.convert_checkpoint = convert_slowly
 """
 
 
+# The command line, but for a conversion that begins when the file GATE is there.
+GATED_CONVERSION = f"""
+import os, time
+from diffusers_hunyuan_portrait.hub import originals
+
+convert = originals.convert_checkpoint
+
+def convert_later(*words, **options):
+    print("converting", flush=True)
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.02)
+    return convert(*words, **options)
+
+originals.convert_checkpoint = convert_later
+{COMMAND}
+"""
+
+
+def read_until(process: subprocess.Popen, words: str) -> str:
+    """What it says until it has said these words, in one line."""
+    said = ""
+    while words not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said = " ".join(f"{said} {line}".split())
+    return said
+
+
 def test_of_two_at_once_one_fetches_and_converts(hub, originals, start, tmp_path):
     add_originals(hub, originals)
-    both = [
-        start("--accept-licences", output="a.mp4"),
-        start(output="b.mp4", HUNYUAN_PORTRAIT_ACCEPT_LICENCES="1"),
-    ]
-    said = [finish(process) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    waiting = [f"Another process is preparing {PUBLISHED}; waiting for it." in words for words in said]
-    assert sorted(waiting) == [False, True]
-    assert sorted("The model is ready in" in words for words in said) == [False, True]
+    gate = tmp_path / "gate"
+    first = start("--accept-licences", output="a.mp4", code=GATED_CONVERSION, GATE=str(gate))
+    said = [read_until(first, "converting")]
+    second = start(output="b.mp4", HUNYUAN_PORTRAIT_ACCEPT_LICENCES="1")
+    said.append(read_until(second, f"Another process is preparing {PUBLISHED}; waiting for it."))
+    gate.touch()
+    said = [f"{begun} {finish(process)}" for begun, process in zip(said, (first, second), strict=True)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert ["The model is ready in" in words for words in said] == [True, False]
     assert hub.file_bytes() == sum(map(size_of, originals.values()))
     assert {VideoReader(tmp_path / name).frame_count for name in ("a.mp4", "b.mp4")} == {2}
 
