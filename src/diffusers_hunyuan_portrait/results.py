@@ -17,6 +17,7 @@ from PIL import Image
 
 from . import media
 from .errors import UserError
+from .media.paths import unfinished_name
 from .provenance import CARRIERS, COMMENT, Claim, Signature, seal
 
 logger = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ def _pack(frame: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _save(picture: npt.NDArray[np.uint8], path: Path, finish: Callable[[Path], None] | None) -> None:
-    unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
+    unfinished = path.with_name(unfinished_name(path.suffix))
     try:
         Image.fromarray(picture).save(unfinished, quality=90)
         if finish is not None:

@@ -30,7 +30,9 @@ class Codec:
         quality: the number used unless another is given; `None` where there is nothing to choose.
         worst, best: the ends of its scale.
         options: the encoder's, for a quality and for whether frames carry their own times.
-        time_base: ticks a second, where the format has a fixed number.
+        has_sound: whether its files can have any.
+        has_matrix: whether colours are stored by a matrix, which tags are to name.
+        ticks: of a second, where the format has a fixed number; `None` where times are free.
     """
 
     encoder: str
@@ -41,7 +43,7 @@ class Codec:
     best: int
     options: Callable[[int | None, bool], dict[str, str]]
     has_sound: bool = True
-    has_matrix: bool = True  # whether colours are stored by a matrix, which tags are to name
+    has_matrix: bool = True
     ticks: int | None = None
 
 
@@ -78,7 +80,18 @@ CODECS = {
         0,
         lambda quality, own: {"profile": "hq", "vendor": "apl0"},
     ),
-    "gif": Codec("gif", "pal8", (".gif",), None, 0, 0, lambda quality, own: {}, False, False, 100),
+    "gif": Codec(
+        "gif",
+        "pal8",
+        (".gif",),
+        None,
+        0,
+        0,
+        lambda quality, own: {},
+        has_sound=False,
+        has_matrix=False,
+        ticks=100,
+    ),
     "webp": Codec(
         "libwebp_anim",
         "bgra",
@@ -87,9 +100,9 @@ CODECS = {
         0,
         100,
         lambda quality, own: {"quality": str(quality), "compression_level": "4"},
-        False,
-        False,
-        1000,
+        has_sound=False,
+        has_matrix=False,
+        ticks=1000,
     ),
 }
 NAMES = (*CODECS, PICTURES)
@@ -128,11 +141,13 @@ def choose_quality(name: str, quality: int | None) -> int | None:
     Raises:
         UserError: the codec has no such quality.
     """
-    if quality is None or name == PICTURES:
+    if name == PICTURES:
         if quality is not None:
             raise UserError("PNG pictures lose nothing, so there is no quality to choose.")
-        return None if name == PICTURES else CODECS[name].quality
+        return None
     codec = CODECS[name]
+    if quality is None:
+        return codec.quality
     if codec.quality is None:
         raise UserError(f"The codec {name} has no quality to choose.")
     if not min(codec.worst, codec.best) <= quality <= max(codec.worst, codec.best):

@@ -45,10 +45,9 @@ class PictureWriter:
         Raises:
             UserError: the picture cannot be written.
         """
-        file = self._unfinished / f"{self.frame_count:06d}.png"
         try:
             self._unfinished.mkdir(exist_ok=True)
-            Image.fromarray(frame).save(file)
+            Image.fromarray(frame).save(self._unfinished / f"{self.frame_count:06d}.png")
         except OSError as error:
             raise UserError(
                 f"The pictures in {self.path} cannot be written: {error.strerror or error}."
