@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from diffusers_hunyuan_portrait.media import VideoReader, VideoWriter, read_image
+from diffusers_hunyuan_portrait.media.composing import write_label
 
 Picture = npt.NDArray[np.uint8]  # (height, width, 3) RGB
 
@@ -32,13 +33,13 @@ def read_moments(folder: Path, size: int) -> list[list[Picture]]:
     """
     portrait = read_image(folder / "portrait.png")
     clips = [VideoReader(folder / name) for name in ("driving.mp4", "animated.mp4", "truth.mp4")]
-    return [[_resize(picture, size) for picture in (portrait, *frames)] for frames in zip(*clips, strict=True)]
+    return [[resize(picture, size) for picture in (portrait, *frames)] for frames in zip(*clips, strict=True)]
 
 
 def compose_frames(moments: list[list[Picture]]) -> Iterator[Picture]:
     """The video: the four side by side, each under its label."""
     size = len(moments[0][0])
-    header = np.hstack([write(label, size, LABEL_HEIGHT) for label in LABELS])
+    header = np.hstack([write_label(label, size, LABEL_HEIGHT) for label in LABELS])
     for pictures in moments:
         yield np.vstack([header, np.hstack(pictures)])
 
@@ -49,22 +50,14 @@ def compose_strip(moments: list[list[Picture]], num_moments: int = NUM_MOMENTS) 
     rows = zip(*chosen, strict=True)
     return np.vstack(
         [
-            np.hstack([write(label, LABEL_WIDTH, len(row[0])), *row])
+            np.hstack([write_label(label, LABEL_WIDTH, len(row[0])), *row])
             for label, row in zip(LABELS, rows, strict=True)
         ]
     )
 
 
-def _resize(picture: Picture, size: int) -> Picture:
+def resize(picture: Picture, size: int) -> Picture:
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
-
-
-def write(text: str, width: int, height: int) -> Picture:
-    """Black on white, in the middle."""
-    field = Image.new("RGB", (width, height), "white")
-    middle = (width / 2, height / 2)
-    ImageDraw.Draw(field).text(middle, text, fill="black", anchor="mm", font=ImageFont.load_default(size=18))
-    return np.asarray(field)
 
 
 def main(folder: Path, output: Path) -> None:

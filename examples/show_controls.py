@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from compare_videos import NUM_MOMENTS, STRIP_TILE, write
+from compare_videos import NUM_MOMENTS, STRIP_TILE, resize
 from PIL import Image
 
 from diffusers_hunyuan_portrait import load_pipeline
 from diffusers_hunyuan_portrait.evaluation import make_pairs
 from diffusers_hunyuan_portrait.evaluation.run import INPUT_SIZE, WITHOUT_PADDING
+from diffusers_hunyuan_portrait.media.composing import write_label
 from diffusers_hunyuan_portrait.progress import no_progress
 
 PAIR = 3  # of the fixed pairs: one whose driver turns the head a good deal, and speaks
@@ -61,14 +62,11 @@ def main(output: Path) -> None:
         )
         rows.append((name, (result.frames[0][shown] * 255).round().astype(np.uint8)))
     strips = [
-        np.hstack([write(name, LABEL_WIDTH, STRIP_TILE), *map(_at_one_size, pictures)]) for name, pictures in rows
+        np.hstack([write_label(name, LABEL_WIDTH, STRIP_TILE), *(resize(each, STRIP_TILE) for each in pictures)])
+        for name, pictures in rows
     ]
     # 256 colours are enough to see what moves, in a third of the bytes.
     Image.fromarray(np.vstack(strips)).quantize(256).save(output, optimize=True)
-
-
-def _at_one_size(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(picture).resize((STRIP_TILE, STRIP_TILE), Image.Resampling.LANCZOS))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,14 @@ def side_by_side(pictures: Sequence[Picture], height: int) -> Picture:
     )
 
 
+def write_label(text: str, width: int, height: int, font_size: int = 18) -> Picture:
+    """Black on white, in the middle, (height, width, 3)."""
+    field = Image.new("RGB", (width, height), "white")
+    font = ImageFont.load_default(size=font_size)
+    ImageDraw.Draw(field).text((width / 2, height / 2), text, fill="black", anchor="mm", font=font)
+    return np.asarray(field)
+
+
 class ContactSheet:
     """Frames of a clip, evenly over it, with their times, in one picture; they are given one after the other.
 
@@ -40,7 +48,9 @@ class ContactSheet:
             height, width = frame.shape[:2]
             scale = min(SHEET_SIDE / max(height, width), 1)
             tile = _resized(frame, max(round(width * scale), 1), max(round(height * scale), 1))
-            self._tiles.append(np.vstack([tile, _written(f"{seconds:.2f} s", tile.shape[1])]))
+            self._tiles.append(
+                np.vstack([tile, write_label(f"{seconds:.2f} s", tile.shape[1], LABEL, font_size=13)])
+            )
         self._seen += 1
 
     def picture(self) -> Picture:
@@ -59,11 +69,3 @@ def _resized(picture: Picture, width: int, height: int) -> Picture:
 
 def _even(length: float) -> int:
     return max(2 * round(length / 2), 2)
-
-
-def _written(text: str, width: int) -> Picture:
-    """Black on white, in the middle."""
-    field = Image.new("RGB", (width, LABEL), "white")
-    font = ImageFont.load_default(size=13)
-    ImageDraw.Draw(field).text((width / 2, LABEL / 2), text, fill="black", anchor="mm", font=font)
-    return np.asarray(field)
