@@ -9,7 +9,7 @@ from ..loading import DEFAULT_MODEL
 from ..media.codecs import FORMATS
 from ..media.codecs import NAMES as CODECS
 from . import options
-from .making import Model, Video, loaded
+from .making import Model, Video, loaded, make_showing
 
 
 def animate(
@@ -189,4 +189,4 @@ def animate(
     )
     picture, driving_clip = video.open()
     with loaded(chosen) as (pipe, finder):
-        video.make(pipe, finder, picture, driving_clip, model)
+        make_showing(video, pipe, finder, picture, driving_clip, model)

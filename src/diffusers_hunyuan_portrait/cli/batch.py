@@ -11,12 +11,9 @@ from ..jobs import Job, read_jobs
 from ..loading import DEFAULT_MODEL
 from ..motion import DrivingMotion
 from . import options
-from .animate import animate
 from .display import console
-from .making import Model, Video, loaded
-
-# Options of `animate` that say what is loaded, which is once for all jobs.
-OF_THE_MODEL = set(Model.__dataclass_fields__)
+from .making import OF_THE_MODEL, Model, Video, loaded, make_showing
+from .wording import animate_command, video_of_words
 
 
 def batch(
@@ -44,7 +41,7 @@ def batch(
     offload: options.Offload = "none",
 ) -> None:
     """Make the videos of JOBS that are not there yet; those that fail are listed, and the others made."""
-    command = _animate_command()
+    command = animate_command()
     columns = {parameter.name for parameter in command.params if parameter.name} - OF_THE_MODEL - {"help"}
     jobs = read_jobs(table, columns - {"portrait", "driving", "output"}, allow_outside=allow_outside)
     missing = [job for job in jobs if not job.output.exists()]
@@ -70,12 +67,12 @@ def batch(
         for number, job in enumerate(missing, start=1):
             console.print(f"{number} of {len(missing)}: {job.output.name}", soft_wrap=True, markup=False)
             try:
-                video = _video(command, job)
+                video = video_of_words(command, job.portrait, job.driving, job.output, job.words)
                 picture, driving = video.open()
                 if video.settings["compare"] is None:  # which needs the clip's pictures too
                     last_motion = _read(pipe, finder, video, driving, last_motion)
                     driving = last_motion[1]
-                video.make(pipe, finder, picture, driving, model)
+                make_showing(video, pipe, finder, picture, driving, model)
             except UserError as error:
                 failures.append((job, str(error)))
                 console.print(f"[yellow]Skipped:[/] line {job.line}: {escape(str(error))}", soft_wrap=True)
@@ -84,34 +81,6 @@ def batch(
         for job, sentence in failures:
             console.print(f"  line {job.line}, {job.output.name}: {sentence}", soft_wrap=True, markup=False)
         raise typer.Exit(1)
-
-
-def _animate_command() -> Any:
-    """`animate` as the command line has it, to take its options apart."""
-    app = typer.Typer()
-    app.command()(animate)
-    return typer.main.get_command(app)
-
-
-def _video(command: Any, job: Job) -> Video:
-    """The video of a job, by the words of its line as `animate` takes them."""
-    words = [str(job.portrait), str(job.driving), "--output", str(job.output)]
-    flags = {parameter.name for parameter in command.params if getattr(parameter, "is_flag", False)}
-    for name, text in job.words.items():
-        option = "--" + name.replace("_", "-")
-        if name not in flags:
-            words.append(f"{option}={text}")
-        elif text.lower() in ("1", "true", "yes"):
-            words.append(option)
-        elif text.lower() not in ("0", "false", "no"):
-            raise UserError(f"{name} is {text!r}; it must be yes or no.")
-    try:
-        given = command.make_context("animate", words).params
-    except Exception as error:  # of click, or of the click inside newer typers
-        if not hasattr(error, "format_message"):
-            raise
-        raise UserError(error.format_message()) from error
-    return Video.of_options(**{name: value for name, value in given.items() if name not in OF_THE_MODEL})
 
 
 def _read(pipe: Any, finder: Any, video: Video, driving: Any, last: Any) -> tuple[Any, DrivingMotion]:

@@ -26,6 +26,7 @@ from ..media.images import Colour
 from ..motion import SUFFIX as MOTION_SUFFIX
 from ..motion import check_head
 from ..pipeline import HunyuanPortraitPipeline
+from ..progress import Progress
 from ..provenance import signature_of_files
 from ..results import check_beside
 from ..sampling import Ranks, check_solver, make_solver
@@ -209,21 +210,45 @@ class Video:
         return read_image(self.portrait, self.background), self.stretch.open(self.driving)
 
     def make(
-        self, pipe: HunyuanPortraitPipeline, detector: Detector, picture: Any, driving: Any, model: str
-    ) -> None:
-        """Makes it of what `open` gave by the model of that name, and says so."""
+        self,
+        pipe: HunyuanPortraitPipeline,
+        detector: Detector,
+        picture: Any,
+        driving: Any,
+        model: str,
+        on_progress: Progress,
+        **run: Any,
+    ) -> int:
+        """Makes it of what `open` gave by the model of that name; gives the seed.
+
+        Args:
+            run: further arguments of the pipeline's call, such as a callback.
+        """
         seed = pipe.ranks.hand_out(lambda: torch.seed() % 2**32) if self.seed is None else self.seed
-        with StageProgress() as progress:
-            animate(
-                pipe,
-                picture,
-                driving,
-                self.output,
-                detector=detector,
-                on_progress=progress,
-                generator=torch.Generator("cpu").manual_seed(seed),
-                model_name=Path(model).name if Path(model).exists() else model,
-                portrait_file=self.portrait,
-                **self.settings,
-            )
-        console.print(f"Wrote {self.output}, seed {seed}", soft_wrap=True, markup=False)
+        animate(
+            pipe,
+            picture,
+            driving,
+            self.output,
+            detector=detector,
+            on_progress=on_progress,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            model_name=Path(model).name if Path(model).exists() else model,
+            portrait_file=self.portrait,
+            **self.settings,
+            **run,
+        )
+        return seed
+
+
+def make_showing(
+    video: Video, pipe: HunyuanPortraitPipeline, detector: Detector, picture: Any, driving: Any, model: str
+) -> None:
+    """Makes a video as `Video.make` does, and shows how far it is and what was written."""
+    with StageProgress() as progress:
+        seed = video.make(pipe, detector, picture, driving, model, progress)
+    console.print(f"Wrote {video.output}, seed {seed}", soft_wrap=True, markup=False)
+
+
+# Options of `animate` that say what is loaded, which is once for many videos.
+OF_THE_MODEL = set(Model.__dataclass_fields__)
