@@ -23,3 +23,12 @@ class CheckpointError(UserError):
 
 class RunInterruptedError(RuntimeError):
     """A run was stopped through the pipeline's `interrupt` before it had its result."""
+
+
+def not_enough_memory(error: BaseException) -> str:
+    """What a user is told where memory, of a GPU or the machine, has run out."""
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return (
+        f"There is not enough memory ({reason}); choose a smaller --height and --width, a smaller "
+        "--window-size or --decode-chunk-size, or an --offload."
+    )

@@ -7,12 +7,13 @@ import sys
 import torch
 import typer
 
-from ..errors import UserError
+from ..errors import UserError, not_enough_memory
 from .animate import animate
 from .batch import batch
 from .bench import bench
 from .bundle import bundle
 from .convert import convert
+from .demo import demo
 from .display import show_error, show_log
 from .doctor import doctor
 from .extract import extract
@@ -32,6 +33,7 @@ app.command()(batch)
 app.command()(convert)
 app.command()(bundle)
 app.command()(doctor)
+app.command()(demo)
 app.command()(prepare)
 app.command()(train)
 app.command()(bench)
@@ -49,12 +51,5 @@ def run() -> None:
         show_error(str(error))
         sys.exit(2)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        show_error(
-            f"There is not enough memory ({_first_line(error)}); choose a smaller --height and --width, a smaller "
-            "--window-size or --decode-chunk-size, or an --offload."
-        )
+        show_error(not_enough_memory(error))
         sys.exit(2)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

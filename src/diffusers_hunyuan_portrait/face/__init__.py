@@ -1,11 +1,12 @@
 """From pixels to what the networks are fed: faces found and followed, crops, points, levels and identity."""
 
-from .choosing import Chooser, check_choice, chooser_of_place, is_place, names_place
+from .choosing import Chooser, check_choice, chooser_of_place, counted_faces, is_place, names_place
 from .detection import (
     DETECTORS,
     Detector,
     Face,
     FollowingDetector,
+    detect_closely,
     load_detector,
     missing_for_detector,
     resolve_detector,
@@ -44,9 +45,11 @@ __all__ = [
     "check_crop",
     "chooser_of_person",
     "chooser_of_place",
+    "counted_faces",
     "crop_driving",
     "crop_portrait",
     "cut_portrait",
+    "detect_closely",
     "follow_driving",
     "gather_chunks",
     "head_crop",

@@ -69,7 +69,7 @@ def _picker(which: str) -> Chooser:
         return lambda faces, picture: nearest_face(faces, np.array(picture.shape[1::-1]) / 2)
     if which.isdecimal() and int(which):
         number = int(which)
-        return lambda faces, picture: sorted(faces, key=_across)[number - 1] if len(faces) >= number else None
+        return lambda faces, picture: counted_faces(faces)[number - 1] if len(faces) >= number else None
     point = _POINT.fullmatch(which)
     if point:
         place = np.array([float(number) for number in point.groups()])
@@ -78,6 +78,11 @@ def _picker(which: str) -> Chooser:
         f"There is no face {which!r}; choose {', '.join(PLACES)}, a number counted from the left, a point of the "
         "picture as X,Y in pixels, or a picture of the person."
     )
+
+
+def counted_faces(faces: Sequence[Face]) -> list[Face]:
+    """The faces that are counted, from left to right: those that the detector is not much less sure of."""
+    return sorted(_sure(faces), key=_across)
 
 
 def _sure(faces: Sequence[Face]) -> list[Face]:

@@ -1,0 +1,89 @@
+"""What belongs to one visit of the page: its folder, its uploads, its jobs and results; all goes with it."""
+
+import secrets
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .workshop import Job
+
+
+@dataclass
+class Result:
+    """One finished video of a visit."""
+
+    name: str  # as the history lists it
+    video: Path
+    comparison: Path | None
+    settings: dict[str, Any]
+    command: str
+
+
+@dataclass
+class Visit:
+    """One visit.
+
+    Attributes:
+        folder: where its results are; nobody can guess its name.
+        uploads: files that it has sent.
+        results: what it has made, the latest last.
+        jobs: those of its jobs that are not over.
+        count: of the jobs that it has asked for.
+    """
+
+    folder: Path
+    uploads: set[Path] = field(default_factory=set)
+    results: list[Result] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    count: int = 0
+
+    def cancel(self) -> None:
+        """Ends all its jobs."""
+        for job in self.jobs:
+            job.cancel()
+
+
+class Visits:
+    """All visits of the page.
+
+    Args:
+        root: the folder for their files, which the server gives out; it is made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._visits: dict[str, Visit] = {}
+        self._lock = threading.Lock()
+        root.mkdir(parents=True, exist_ok=True)
+
+    def of(self, session: str) -> Visit:
+        """The visit of a session, a new one where it is new."""
+        with self._lock:
+            if session not in self._visits:
+                folder = self.root / secrets.token_urlsafe(24)
+                folder.mkdir()
+                self._visits[session] = Visit(folder)
+            return self._visits[session]
+
+    def hold(self, session: str, *uploads: Path) -> None:
+        """Keeps uploads until the visit ends."""
+        self.of(session).uploads.update(uploads)
+
+    def end(self, session: str) -> None:
+        """Cancels the visit's jobs and removes its files, but for those uploads that another has sent too.
+
+        Who sends the same file again gives it the same place, so that one file may belong to two visits.
+        """
+        with self._lock:
+            visit = self._visits.pop(session, None)
+            if visit is None:
+                return
+            elsewhere = {path for other in self._visits.values() for path in other.uploads}
+        visit.cancel()
+        for path in visit.uploads - elsewhere:
+            path.unlink(missing_ok=True)
+            if path.parent != self.root and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        shutil.rmtree(visit.folder, ignore_errors=True)
