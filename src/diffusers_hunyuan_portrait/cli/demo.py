@@ -3,8 +3,8 @@
 import inspect
 import shlex
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
@@ -62,12 +62,8 @@ def demo(
     offload: options.Offload = "none",
 ) -> None:
     """Serve a page to try it on."""
-    try:
+    with page_needed():
         from ..demo import serve
-    except ImportError as error:
-        raise UserError(
-            f"The page needs gradio ({error}); install it with `pip install 'diffusers-hunyuan-portrait[demo]'`."
-        ) from error
     if model is None:
         model = DEFAULT_MODEL if find_prepared(DEFAULT_MODEL) is not None else WITHOUT_MODEL
     given = {"lora": lora, "weights": weights, "solver": solver, "dtype": dtype, "detector": detector}
@@ -123,6 +119,21 @@ def demo(
                 time.sleep(3600)
         except KeyboardInterrupt:
             console.print("Closing.")
+
+
+@contextmanager
+def page_needed() -> Iterator[None]:
+    """Around imports of the room `demo`, which needs gradio.
+
+    Raises:
+        UserError: they cannot be imported.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"The page needs gradio ({error}); install it with `pip install 'diffusers-hunyuan-portrait[demo]'`."
+        ) from error
 
 
 @dataclass(frozen=True)

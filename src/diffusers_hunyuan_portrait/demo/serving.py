@@ -82,6 +82,7 @@ def serve(
             yield public or local
         finally:
             app.close(verbose=False)
+            page.visits.end_all()
             workshop.close()
 
 

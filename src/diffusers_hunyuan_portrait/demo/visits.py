@@ -87,3 +87,8 @@ class Visits:
             if path.parent != self.root and not any(path.parent.iterdir()):
                 path.parent.rmdir()
         shutil.rmtree(visit.folder, ignore_errors=True)
+
+    def end_all(self) -> None:
+        """Ends every visit."""
+        for session in list(self._visits):
+            self.end(session)
