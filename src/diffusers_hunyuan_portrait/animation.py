@@ -12,6 +12,7 @@ import torch
 from diffusers.utils import logging
 
 from . import face, media
+from .blending import DEFAULT_BLEND, check_blend, paste_frames
 from .conditions import repetition
 from .errors import RunInterruptedError
 from .motion import SUFFIX, DrivingMotion
@@ -40,6 +41,8 @@ def animate(
     head: str = "absolute",
     head_scale: float = 1.0,
     crop_only: bool = False,
+    blend: str = DEFAULT_BLEND,
+    match_colour: bool = False,
     codec: str | None = None,
     quality: int | None = None,
     compare: str | PathLike[str] | None = None,
@@ -75,6 +78,10 @@ def animate(
             followed, and how the head turns, as `pipe.prepare_conditions` takes it.
         height, width: size of the square as it is made, multiples of 8; the model's resolution by default.
         crop_only: write the square alone.
+        blend: how the square goes into the portrait: "linear", faded out at its border; "ellipse", cut out about
+            the face, where it was and where it is in each frame; "poisson", the same, with the portrait's colours
+            running on into it.
+        match_colour: bring each frame's colours to the portrait's, as the square's border has them.
         codec, quality: as `media.VideoWriter` takes them, or "png"; by default the usual codec of the output's
             ending, at its own quality.
         compare: another video to be: portrait, driver and result side by side. There is none of a motion, which
@@ -98,6 +105,7 @@ def animate(
         UserError: an input, a setting or the output is wrong; nothing was written.
         RunInterruptedError: `pipe.interrupt` was set meanwhile; nothing was written.
     """
+    check_blend(blend, match_colour, crop_only=crop_only)
     source = open_driving(driving)
     inputs = (portrait, source.path)
     output = media.check_output(output, inputs, codec, quality)
@@ -140,7 +148,17 @@ def animate(
         for _ in chunks:
             pass
         return output
-    box = None if crop_only else conditions.portrait_box
+    frames = _as_bytes(chunks)
+    if not crop_only and conditions.portrait_box is not None:
+        frames = paste_frames(
+            frames,
+            original,
+            conditions.portrait_box,
+            detector=detector,
+            blend=blend,
+            match_colour=match_colour,
+            detect_every=detect_every,
+        )
     times = media.times_of(source, order)
     sound = _sound_of(source, loop, boomerang)
     with ResultWriter(
@@ -158,8 +176,8 @@ def animate(
         own_times=source.is_variable_rate,
         provenance=credentials,
     ) as writer:
-        for picture in _as_bytes(chunks):
-            writer.write(picture if box is None else media.paste_back(original, picture, box))
+        for frame in frames:
+            writer.write(frame)
         if pipe.interrupt:
             raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")
     return output

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..animation import animate
+from ..blending import check_blend
 from ..errors import UserError
 from ..face import Detector, check_choice, check_crop, load_detector
 from ..loading import (
@@ -134,6 +135,8 @@ class Video:
         loop: int,
         boomerang: bool,
         crop_only: bool,
+        blend: str,
+        match_colour: bool,
         codec: str | None,
         quality: int | None,
         compare: Path | None,
@@ -154,6 +157,7 @@ class Video:
         check_beside(
             compare, preview, (portrait, driving, output), has_pictures=driving.suffix.lower() != MOTION_SUFFIX
         )
+        check_blend(blend, match_colour, crop_only=crop_only)
         if expression_only:
             if (head, head_scale, crop) != ("absolute", 1.0, "first"):
                 raise UserError("--expression-only settles --head, --head-scale and --crop; leave them out.")
@@ -186,6 +190,8 @@ class Video:
             "loop": loop,
             "boomerang": boomerang,
             "crop_only": crop_only,
+            "blend": blend,
+            "match_colour": match_colour,
             "codec": codec,
             "quality": quality,
             "compare": compare,

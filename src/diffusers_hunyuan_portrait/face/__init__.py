@@ -22,6 +22,7 @@ from .driving import (
 )
 from .identity import IdEncoder
 from .intensity import intensity_levels
+from .outline import face_in_square, follow_outline, outline_of
 from .portrait import PortraitCrops, crop_portrait, cut_portrait
 from .recognition import IdNetwork, Person, chooser_of_person
 from .tracking import FaceTracker
@@ -47,7 +48,9 @@ __all__ = [
     "crop_driving",
     "crop_portrait",
     "cut_portrait",
+    "face_in_square",
     "follow_driving",
+    "follow_outline",
     "gather_chunks",
     "head_crop",
     "intensity_levels",
@@ -55,5 +58,6 @@ __all__ = [
     "load_detector",
     "missing_for_detector",
     "names_place",
+    "outline_of",
     "resolve_detector",
 ]
