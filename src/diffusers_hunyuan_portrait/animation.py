@@ -18,7 +18,15 @@ from .errors import RunInterruptedError
 from .motion import SUFFIX, DrivingMotion
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
-from .provenance import MADE_BY_MODEL, PASTED_BACK, Claim, Signature, signature_of_user
+from .provenance import (
+    MADE_BY_MODEL,
+    PASTED_BACK,
+    Claim,
+    Signature,
+    Watermark,
+    check_frame_size,
+    signature_of_user,
+)
 from .results import ResultWriter, check_beside
 
 logger = logging.get_logger(__name__)
@@ -51,6 +59,7 @@ def animate(
     signature: Signature | None = None,
     model_name: str | None = None,
     portrait_file: str | PathLike[str] | None = None,
+    watermark: bool = False,
     loop: int = 1,
     boomerang: bool = False,
     decode_chunk_size: int = 8,
@@ -92,6 +101,7 @@ def animate(
         signature: who signs them; a self-made one, kept in the user's settings, by default.
         model_name: what they call the model; the folder or repository that it was loaded from by default.
         portrait_file: the picture's file, where `portrait` is not its path.
+        watermark: put an invisible mark of this program into every picture that is written.
         loop: how many rounds of the clip there are; the motion goes on smoothly from one to the next.
         boomerang: each round runs forwards and then backwards.
         decode_chunk_size: frames decoded at a time.
@@ -121,7 +131,11 @@ def animate(
             Path(file) if isinstance(file, (str, PathLike)) else None,
         )
         credentials = claim, signature or signature_of_user()
+    marker = Watermark() if watermark else None
     original = media.read_image(portrait)
+    if marker is not None:
+        side = pipe.config.resolution
+        check_frame_size(*((height or side, width or side) if crop_only else original.shape[:2]))
     repetition(source.frame_count, loop, boomerang)  # whether there may be so many frames, before any work
     conditions = pipe.prepare_conditions(
         original,
@@ -175,6 +189,7 @@ def animate(
         times=times,
         own_times=source.is_variable_rate,
         provenance=credentials,
+        watermark=marker,
     ) as writer:
         for frame in frames:
             writer.write(frame)

@@ -86,6 +86,12 @@ def animate(
         bool,
         typer.Option("--no-provenance", help="Write no content credentials; not for pictures of real people."),
     ] = False,
+    watermark: Annotated[
+        bool,
+        typer.Option(
+            "--watermark", help="Put an invisible mark of this program into every frame; `verify` reads it."
+        ),
+    ] = False,
     detector: options.Detector = "auto",
     detector_path: options.DetectorPath = None,
     detect_every: options.DetectEvery = 1,
@@ -169,6 +175,7 @@ def animate(
         certificate=certificate,
         key=key,
         no_provenance=no_provenance,
+        watermark=watermark,
         detect_every=detect_every,
         portrait_face=portrait_face,
         driving_face=driving_face,
