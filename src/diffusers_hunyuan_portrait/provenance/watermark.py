@@ -87,10 +87,11 @@ class Watermark:
         """
         frame = _as_input(picture, side)
         (marked,) = self._encoder.run(None, {"frame": frame, "data": self._mark})
-        seen = np.ascontiguousarray((marked - frame)[0, ::-1, 0].transpose(1, 2, 0))  # (rows, columns, RGB)
+        seen = _LEVELS * (marked - frame)[0, ::-1, 0].transpose(1, 2, 0)  # (rows, columns, RGB)
         height, width = picture.shape[:2]
-        added: Any = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.clip(np.rint(picture + _LEVELS * added), 0, 255).astype(np.uint8)
+        added = cv2.resize(np.ascontiguousarray(seen), (width, height), interpolation=cv2.INTER_LINEAR)
+        # OpenCV's sum is rounded and limited without copies of a picture that may have 100 megapixels.
+        return np.asarray(cv2.add(picture, added, dtype=cv2.CV_8U), np.uint8)
 
     def mark_alone(self, picture: Picture) -> Picture:
         """The same of a picture that stands alone: up to `MOST_LAYERS` times, until it is sure to be read."""
