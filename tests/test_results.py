@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import astronaut
 import numpy as np
 import pytest
 from media_clips import make_clip, moving_frames
@@ -11,6 +12,7 @@ from diffusers_hunyuan_portrait import media
 from diffusers_hunyuan_portrait.conditions import repetition
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.media.composing import LABEL, ContactSheet, side_by_side
+from diffusers_hunyuan_portrait.provenance import Watermark
 from diffusers_hunyuan_portrait.results import ResultWriter, check_beside
 
 FRAMES, SIDE = 12, 64
@@ -104,6 +106,31 @@ def test_of_a_long_clip_sixteen_frames_are_shown():
 def test_pictures_in_a_row_have_one_height():
     row = side_by_side([next(moving_frames(1, 50, 30)), next(moving_frames(1, 200, 401))], 100)
     assert row.shape == (100, 60 + 200, 3)
+
+
+@pytest.mark.parametrize(("count", "name"), [(1, "sheet.jpg"), (6, "sheet.png"), (16, "sheet.jpg")])
+def test_all_that_is_written_is_marked(tmp_path, name, count):
+    watermark, frames = Watermark(), list(astronaut.moving_frames(count))
+    with ResultWriter(
+        tmp_path / "out.mp4",
+        frame_rate=Fraction(25),
+        codec=None,
+        quality=None,
+        sound=None,
+        comparison=tmp_path / "comparison.mp4",
+        sheet=tmp_path / name,
+        portrait=frames[0],
+        driving=media.open_frames(np.stack(frames), frame_rate=25),
+        order=range(count),
+        times=np.arange(count) / 25,
+        own_times=False,
+        watermark=watermark,
+    ) as writer:
+        for frame in frames:
+            writer.write(frame)
+    for video in ("out.mp4", "comparison.mp4"):
+        assert watermark.read(list(media.VideoReader(tmp_path / video))[::5]).is_there
+    assert watermark.read_alone(np.asarray(Image.open(tmp_path / name))).is_there
 
 
 def test_what_cannot_be_written_beside_is_told(tmp_path):

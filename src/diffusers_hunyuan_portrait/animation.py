@@ -12,12 +12,21 @@ import torch
 from diffusers.utils import logging
 
 from . import face, media
+from .blending import DEFAULT_BLEND, check_blend, paste_frames
 from .conditions import repetition
 from .errors import RunInterruptedError
 from .motion import SUFFIX, DrivingMotion
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
-from .provenance import MADE_BY_MODEL, PASTED_BACK, Claim, Signature, signature_of_user
+from .provenance import (
+    MADE_BY_MODEL,
+    PASTED_BACK,
+    Claim,
+    Signature,
+    Watermark,
+    check_frame_size,
+    signature_of_user,
+)
 from .results import ResultWriter, check_beside
 
 logger = logging.get_logger(__name__)
@@ -40,6 +49,8 @@ def animate(
     head: str = "absolute",
     head_scale: float = 1.0,
     crop_only: bool = False,
+    blend: str = DEFAULT_BLEND,
+    match_colour: bool = False,
     codec: str | None = None,
     quality: int | None = None,
     compare: str | PathLike[str] | None = None,
@@ -48,6 +59,7 @@ def animate(
     signature: Signature | None = None,
     model_name: str | None = None,
     portrait_file: str | PathLike[str] | None = None,
+    watermark: bool = False,
     loop: int = 1,
     boomerang: bool = False,
     decode_chunk_size: int = 8,
@@ -75,6 +87,10 @@ def animate(
             followed, and how the head turns, as `pipe.prepare_conditions` takes it.
         height, width: size of the square as it is made, multiples of 8; the model's resolution by default.
         crop_only: write the square alone.
+        blend: how the square goes into the portrait: "linear", faded out at its border; "ellipse", cut out about
+            the face, where it was and where it is in each frame; "poisson", the same, with the portrait's colours
+            running on into it.
+        match_colour: bring each frame's colours to the portrait's, as the square's border has them.
         codec, quality: as `media.VideoWriter` takes them, or "png"; by default the usual codec of the output's
             ending, at its own quality.
         compare: another video to be: portrait, driver and result side by side. There is none of a motion, which
@@ -85,6 +101,7 @@ def animate(
         signature: who signs them; a self-made one, kept in the user's settings, by default.
         model_name: what they call the model; the folder or repository that it was loaded from by default.
         portrait_file: the picture's file, where `portrait` is not its path.
+        watermark: put an invisible mark of this program into every picture that is written.
         loop: how many rounds of the clip there are; the motion goes on smoothly from one to the next.
         boomerang: each round runs forwards and then backwards.
         decode_chunk_size: frames decoded at a time.
@@ -98,6 +115,7 @@ def animate(
         UserError: an input, a setting or the output is wrong; nothing was written.
         RunInterruptedError: `pipe.interrupt` was set meanwhile; nothing was written.
     """
+    check_blend(blend, match_colour, crop_only=crop_only)
     source = open_driving(driving)
     inputs = (portrait, source.path)
     output = media.check_output(output, inputs, codec, quality)
@@ -113,7 +131,11 @@ def animate(
             Path(file) if isinstance(file, (str, PathLike)) else None,
         )
         credentials = claim, signature or signature_of_user()
+    marker = Watermark() if watermark else None
     original = media.read_image(portrait)
+    if marker is not None:
+        side = pipe.config.resolution
+        check_frame_size(*((height or side, width or side) if crop_only else original.shape[:2]))
     repetition(source.frame_count, loop, boomerang)  # whether there may be so many frames, before any work
     conditions = pipe.prepare_conditions(
         original,
@@ -140,7 +162,17 @@ def animate(
         for _ in chunks:
             pass
         return output
-    box = None if crop_only else conditions.portrait_box
+    frames = _as_bytes(chunks)
+    if not crop_only and conditions.portrait_box is not None:
+        frames = paste_frames(
+            frames,
+            original,
+            conditions.portrait_box,
+            detector=detector,
+            blend=blend,
+            match_colour=match_colour,
+            detect_every=detect_every,
+        )
     times = media.times_of(source, order)
     sound = _sound_of(source, loop, boomerang)
     with ResultWriter(
@@ -157,9 +189,10 @@ def animate(
         times=times,
         own_times=source.is_variable_rate,
         provenance=credentials,
+        watermark=marker,
     ) as writer:
-        for picture in _as_bytes(chunks):
-            writer.write(picture if box is None else media.paste_back(original, picture, box))
+        for frame in frames:
+            writer.write(frame)
         if pipe.interrupt:
             raise RunInterruptedError(f"The run was interrupted, and {output} was not written.")
     return output

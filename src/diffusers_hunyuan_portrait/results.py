@@ -18,7 +18,7 @@ from PIL import Image
 from . import media
 from .errors import UserError
 from .media.paths import unfinished_name
-from .provenance import CARRIERS, COMMENT, Claim, Signature, seal
+from .provenance import CARRIERS, COMMENT, Claim, Signature, Watermark, seal
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class ResultWriter:
         times: (F,) seconds at which the result's frames are shown.
         own_times: whether these are not what the frame rate gives.
         provenance: what the files say of how they were made, and who signs it; `None` for nothing.
+        watermark: what puts a mark into every picture that is written; `None` for none.
 
     Raises:
         UserError: see `media.check_output`; or there is nothing to compare with, or the sheet is no such file.
@@ -64,8 +65,9 @@ class ResultWriter:
         times: npt.NDArray[np.float64],
         own_times: bool,
         provenance: tuple[Claim, Signature] | None = None,
+        watermark: Watermark | None = None,
     ) -> None:
-        self._provenance = provenance
+        self._provenance, self._watermark = provenance, watermark
         comment = None if provenance is None else COMMENT
         self._video: Any
         if codec == media.PICTURES:
@@ -106,11 +108,11 @@ class ResultWriter:
         """The next frame of the result, (H, W, 3) uint8 RGB."""
         seconds = float(self._times[self._count])
         time = seconds if self._own_times else None
-        self._video.write(frame, time)
+        self._video.write(self._marked(frame), time)
         if self._comparison is not None:
             height = min(frame.shape[0], COMPARISON_HEIGHT)
             row = media.side_by_side([self._portrait, next(self._driving), frame], height)
-            self._comparison.write(row, time)
+            self._comparison.write(self._marked(row), time)
         if self._sheet is not None:
             self._sheet.add(frame, seconds)
         self._count += 1
@@ -123,7 +125,14 @@ class ResultWriter:
     ) -> None:
         self._files.__exit__(kind, error, trace)
         if kind is None and self._sheet is not None:
-            _save(self._sheet.picture(), self._sheet_path, self._sealer(self._sheet_path))
+            sheet = self._sheet.picture()
+            if self._watermark is not None:
+                sheet = self._watermark.mark_alone(sheet)
+            _save(sheet, self._sheet_path, self._sealer(self._sheet_path))
+
+    def _marked(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """As it is written; a comparison is marked as a whole, and not in its parts."""
+        return picture if self._watermark is None else self._watermark.mark(picture)
 
     def _sealer(self, path: Path) -> Callable[[Path], None] | None:
         """What signs the file that is to be `path`, where that can carry credentials."""

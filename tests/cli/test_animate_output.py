@@ -69,3 +69,28 @@ def test_a_motion_has_nothing_to_compare_with(animate, command, media, tmp_path)
     code, said, _ = animate("--compare", tmp_path / "compare.mp4", driving=motion)
     assert code == 2
     assert "no pictures of its driver" in said
+
+
+@pytest.mark.parametrize("blend", ["ellipse", "poisson"])
+def test_a_blend_leaves_more_of_the_portrait(animate, media, tmp_path, blend):
+    """Over the square's corner the linear mask lays noise; the mask about the face leaves it alone."""
+    options = ["--blend", blend, "--match-colour", "--codec", "png"]
+    code, said, output = animate(*options, output=tmp_path / "frames")
+    assert code == 0, said
+    portrait = np.asarray(Image.open(media / "portrait.png"))
+    for file in output.iterdir():
+        frame = np.asarray(Image.open(file))
+        assert (frame[200:240, 120:140] == portrait[200:240, 120:140]).all()
+        assert (frame[100:150, 205:245] != portrait[100:150, 205:245]).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--blend", "soft"], ["soft", "linear, ellipse, poisson"]),
+        (["--blend", "ellipse", "--crop-only"], ["--crop-only", "--blend"]),
+        (["--match-colour", "--crop-only"], ["--crop-only", "--match-colour"]),
+    ],
+)
+def test_blends_that_cannot_be_are_told_before_the_model_is_looked_for(animate, refused, options, words):
+    refused(animate(*options, model="/nowhere"), *words)

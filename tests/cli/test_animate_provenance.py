@@ -2,7 +2,9 @@
 
 import hashlib
 
+import numpy as np
 import pytest
+from astronaut import portrait_picture
 from PIL import Image
 
 from diffusers_hunyuan_portrait.media import VideoReader
@@ -76,3 +78,24 @@ def test_frames_are_the_same_with_and_without(animate, tmp_path):
         assert code == 0, said
         frames.append(b"".join(frame.tobytes() for frame in VideoReader(output)))
     assert frames[0] == frames[1]
+
+
+def test_both_videos_are_marked(animate, media, command, tmp_path):
+    """In a portrait that is wider, as the tiny model's square is noise of full colour, which drowns any mark."""
+    portrait, compare = tmp_path / "wide.png", tmp_path / "compare.mp4"
+    Image.fromarray(np.pad(portrait_picture(), ((0, 250), (150, 200), (0, 0)), "reflect")).save(portrait)
+    code, said, output = animate("--watermark", "--compare", compare, portrait=portrait)
+    assert code == 0, said
+    for file in (output, compare):
+        code, said = command("verify", file, "--watermark")
+        assert code == 0, said
+        assert "It bears this program's watermark" in said
+
+
+def test_a_watermark_that_cannot_be_is_told_before_the_work(animate, refused, tmp_path, monkeypatch):
+    small = tmp_path / "small.png"
+    Image.fromarray(portrait_picture()).resize((200, 200)).save(small)
+    refused(animate("--watermark", portrait=small, model="/nowhere"), "200x200", "too small", "--watermark")
+    refused(animate("--watermark", "--crop-only"), "128x128", "too small")  # what the tiny model makes
+    monkeypatch.setattr("diffusers_hunyuan_portrait.provenance.watermark.find_spec", lambda name: None)
+    refused(animate("--watermark", model="/nowhere"), "pip install 'diffusers-hunyuan-portrait[watermark]'")

@@ -90,6 +90,25 @@ def test_a_job_makes_what_animate_makes(batch, animate, folder):
     assert np.abs(made - other).max() == 0
 
 
+def test_jobs_have_a_blend_and_a_watermark_each(batch, command, folder):
+    """The small square cannot bear a mark; the whole portrait can, where its face alone is noise."""
+    jobs = [
+        job("linear.mp4", crop_only="no", quality=0),
+        job("ellipse.mp4", crop_only="no", quality=0, blend="ellipse", match_colour="yes", watermark="yes"),
+        job("small.mp4", watermark="yes"),
+        job("alone.mp4", blend="poisson"),
+    ]
+    code, said = batch(write_table(folder, jobs))
+    assert code == 1
+    assert "2 of 4 failed" in said
+    assert "small.mp4: Frames of 64x64 pixels are too small to bear the watermark" in said
+    assert "alone.mp4: The square alone is not blended" in said
+    portrait = portrait_picture()[120:170, 110:130].astype(int)
+    frames = [next(iter(VideoReader(folder / name)))[120:170, 110:130] for name in ("linear.mp4", "ellipse.mp4")]
+    off = [np.abs(frame - portrait).mean() for frame in frames]
+    assert off[0] > 3 * off[1]
+
+
 def test_failures_are_listed_and_skipped(batch, folder):
     jobs = [
         job("a.mp4", portrait="nobody.png"),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..blending import DEFAULT_BLEND
 from ..loading import DEFAULT_MODEL
 from ..media.codecs import FORMATS
 from ..media.codecs import NAMES as CODECS
@@ -37,6 +38,19 @@ def animate(
     ] = None,
     crop_only: Annotated[
         bool, typer.Option("--crop-only", help="Write the animated square alone, not the whole portrait.")
+    ] = False,
+    blend: Annotated[
+        str,
+        typer.Option(
+            help="How the square goes into the portrait: linear, faded out at its border; ellipse, cut out about "
+            "the face, for hard backgrounds; poisson, the same, with the portrait's colours running on into it."
+        ),
+    ] = DEFAULT_BLEND,
+    match_colour: Annotated[
+        bool,
+        typer.Option(
+            "--match-colour", help="Bring each frame's colours to the portrait's at the square's border."
+        ),
     ] = False,
     codec: Annotated[
         str | None,
@@ -71,6 +85,12 @@ def animate(
     no_provenance: Annotated[
         bool,
         typer.Option("--no-provenance", help="Write no content credentials; not for pictures of real people."),
+    ] = False,
+    watermark: Annotated[
+        bool,
+        typer.Option(
+            "--watermark", help="Put an invisible mark of this program into every frame; `verify` reads it."
+        ),
     ] = False,
     detector: options.Detector = "auto",
     detector_path: options.DetectorPath = None,
@@ -146,6 +166,8 @@ def animate(
         steps=steps,
         seed=seed,
         crop_only=crop_only,
+        blend=blend,
+        match_colour=match_colour,
         codec=codec,
         quality=quality,
         compare=compare,
@@ -153,6 +175,7 @@ def animate(
         certificate=certificate,
         key=key,
         no_provenance=no_provenance,
+        watermark=watermark,
         detect_every=detect_every,
         portrait_face=portrait_face,
         driving_face=driving_face,

@@ -10,8 +10,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import UserError
 from ..face import DETECTORS, missing_for_detector, resolve_detector
 from ..loading import DEFAULT_MODEL, MODEL_VARIABLE, PACKAGED, choose_device, choose_dtype, find_prepared
+from ..provenance import find_networks
 
 
 def doctor() -> None:
@@ -49,6 +51,10 @@ def _missing() -> list[str]:
         sentences.append("The portrait's identity needs onnxruntime; install it with `pip install onnxruntime`.")
     if not _version("accelerate"):
         sentences.append("Offload needs accelerate; install it with `pip install accelerate`.")
+    try:
+        find_networks()
+    except UserError as error:
+        sentences.append(str(error))
     model = _named_model()
     if _find_model(model) is None:
         sentences.append(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..animation import animate
+from ..blending import check_blend
 from ..errors import UserError
 from ..face import Detector, check_choice, check_crop, load_detector
 from ..loading import (
@@ -27,7 +28,7 @@ from ..motion import SUFFIX as MOTION_SUFFIX
 from ..motion import check_head
 from ..pipeline import HunyuanPortraitPipeline
 from ..progress import Progress
-from ..provenance import signature_of_files
+from ..provenance import check_frame_size, find_networks, signature_of_files
 from ..results import check_beside
 from ..sampling import Ranks, check_solver, make_solver
 from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
@@ -135,6 +136,8 @@ class Video:
         loop: int,
         boomerang: bool,
         crop_only: bool,
+        blend: str,
+        match_colour: bool,
         codec: str | None,
         quality: int | None,
         compare: Path | None,
@@ -142,6 +145,7 @@ class Video:
         certificate: Path | None,
         key: Path | None,
         no_provenance: bool,
+        watermark: bool,
         detect_every: int,
         smooth: bool,
         **run: Any,
@@ -155,6 +159,9 @@ class Video:
         check_beside(
             compare, preview, (portrait, driving, output), has_pictures=driving.suffix.lower() != MOTION_SUFFIX
         )
+        check_blend(blend, match_colour, crop_only=crop_only)
+        if watermark:
+            find_networks()
         if expression_only:
             if (head, head_scale, crop) != ("absolute", 1.0, "first"):
                 raise UserError("--expression-only settles --head, --head-scale and --crop; leave them out.")
@@ -187,11 +194,14 @@ class Video:
             "loop": loop,
             "boomerang": boomerang,
             "crop_only": crop_only,
+            "blend": blend,
+            "match_colour": match_colour,
             "codec": codec,
             "quality": quality,
             "compare": compare,
             "preview": preview,
             "provenance": not no_provenance,
+            "watermark": watermark,
         }
         if no_provenance:
             console.print(f"[yellow]Warning:[/] {WITHOUT_PROVENANCE}", soft_wrap=True)
@@ -205,9 +215,12 @@ class Video:
         """Portrait and driving clip, or motion.
 
         Raises:
-            UserError: one cannot be read.
+            UserError: one cannot be read, or the video's frames would be too small for a watermark.
         """
-        return read_image(self.portrait, self.background), self.stretch.open(self.driving)
+        picture = read_image(self.portrait, self.background)
+        if self.settings["watermark"] and not self.settings["crop_only"]:
+            check_frame_size(*picture.shape[:2])
+        return picture, self.stretch.open(self.driving)
 
     def make(
         self,

@@ -23,6 +23,7 @@ from .driving import (
 )
 from .identity import IdEncoder
 from .intensity import intensity_levels
+from .outline import face_in_square, follow_outline, outline_of
 from .portrait import PortraitCrops, crop_portrait, cut_portrait
 from .recognition import IdNetwork, Person, chooser_of_person
 from .tracking import FaceTracker
@@ -50,7 +51,9 @@ __all__ = [
     "crop_portrait",
     "cut_portrait",
     "detect_closely",
+    "face_in_square",
     "follow_driving",
+    "follow_outline",
     "gather_chunks",
     "head_crop",
     "intensity_levels",
@@ -58,5 +61,6 @@ __all__ = [
     "load_detector",
     "missing_for_detector",
     "names_place",
+    "outline_of",
     "resolve_detector",
 ]

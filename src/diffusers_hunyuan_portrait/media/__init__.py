@@ -1,5 +1,6 @@
 """Files in and out: portraits, driving clips with their sound, and the animated square put back in its picture."""
 
+from .blending import add_tint, border_tint, colour_match, face_mask, recolour, shrink
 from .codecs import CODECS, PICTURES
 from .composing import ContactSheet, side_by_side
 from .excerpts import DEFAULT_FRAME_RATE, Excerpt, check_excerpt, times_of
@@ -24,14 +25,20 @@ __all__ = [
     "Sound",
     "VideoReader",
     "VideoWriter",
+    "add_tint",
+    "border_tint",
     "check_excerpt",
     "check_output",
+    "colour_match",
+    "face_mask",
     "has_sound",
     "open_frames",
     "parse_colour",
     "paste_back",
     "read_ahead",
     "read_image",
+    "recolour",
+    "shrink",
     "side_by_side",
     "times_of",
     "writable_folder",
