@@ -86,9 +86,7 @@ def _write_pose_network(path: Path) -> None:
             helper.make_node("Reshape", [f"{name}.profile", f"{name}.column"], [f"{name}.single"]),
             helper.make_node("Expand", [f"{name}.single", f"{name}.twice"], [f"{name}.pairs"]),
             helper.make_node("Reshape", [f"{name}.pairs", f"{name}.flat"], [f"{name}.fine"]),
-            helper.make_node(
-                "Conv", [f"{name}.fine", f"{name}.kernel"], [name], pads=[2 * REACH, 2 * REACH]
-            ),
+            helper.make_node("Conv", [f"{name}.fine", f"{name}.kernel"], [name], pads=[2 * REACH, 2 * REACH]),
         ]
         outputs[name] = [1, 133, 2 * length]
     _write(path, nodes, numbers, ("input", [1, 3, 384, 288]), outputs)

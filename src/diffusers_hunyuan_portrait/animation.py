@@ -14,6 +14,7 @@ from diffusers.utils import logging
 from . import face, media
 from .conditions import repetition
 from .errors import RunInterruptedError
+from .face.skeletons import PoseEstimator
 from .motion import SUFFIX, DrivingMotion
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
@@ -39,6 +40,8 @@ def animate(
     crop: str = "first",
     head: str = "absolute",
     head_scale: float = 1.0,
+    pose: PoseEstimator | str = "none",
+    pose_eyes: bool = False,
     crop_only: bool = False,
     codec: str | None = None,
     quality: int | None = None,
@@ -71,8 +74,9 @@ def animate(
         output: an .mp4, .m4v, .mov, .mkv, .webm, .gif or .webp file to be, or for PNG pictures a folder; it
             appears whole or not at all.
         detector: a name for `face.load_detector`, or any object with its `detect`.
-        detect_every, portrait_face, driving_face, smooth, crop, head, head_scale: how faces are found and
-            followed, and how the head turns, as `pipe.prepare_conditions` takes it.
+        detect_every, portrait_face, driving_face, smooth, crop, head, head_scale, pose, pose_eyes: how faces are
+            found and followed, how the head turns, and whether skeletons are shown, as `pipe.prepare_conditions`
+            takes it.
         height, width: size of the square as it is made, multiples of 8; the model's resolution by default.
         crop_only: write the square alone.
         codec, quality: as `media.VideoWriter` takes them, or "png"; by default the usual codec of the output's
@@ -128,6 +132,8 @@ def animate(
         crop=crop,
         head=head,
         head_scale=head_scale,
+        pose=pose,
+        pose_eyes=pose_eyes,
         on_progress=on_progress,
     )
     if pipe.interrupt:

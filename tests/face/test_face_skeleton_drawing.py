@@ -8,8 +8,9 @@ import pytest
 from dwpose_files import BODY, FACE
 from real_parts import part
 
-from diffusers_hunyuan_portrait.face.skeletons import KEYPOINTS, draw_skeletons, drop_edges
+from diffusers_hunyuan_portrait.face.skeletons import draw_skeletons, drop_edges
 from diffusers_hunyuan_portrait.face.skeletons.keypoints import BODY_EDGES, EDGES
+from diffusers_hunyuan_portrait.poses import NUM_KEYPOINTS
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +43,16 @@ def upper_body() -> np.ndarray:
     fingers = [(22.3 * (finger - 2), 30 + 21.7 * joint) for finger in range(5) for joint in range(4)]
     hands = [np.array([(0, 0), *fingers]) + middle for middle in ((390, 320), (120, 320))]
     keypoints = np.concatenate([places, np.zeros((6, 2)), np.array(FACE) * 2.5 + body[0], *hands])
-    return np.concatenate([keypoints, np.full((KEYPOINTS, 1), 0.9)], axis=1).astype(np.float32)
+    return np.concatenate([keypoints, np.full((NUM_KEYPOINTS, 1), 0.9)], axis=1).astype(np.float32)
 
 
 def scattered(seed: int, height: int, width: int) -> np.ndarray:
     """Points anywhere in the picture and around it, some of them missing."""
     rng = np.random.default_rng(seed)
-    places = rng.uniform(-0.2, 1.2, (KEYPOINTS, 2)) * [width, height]
-    scores = rng.uniform(0.3, 1, (KEYPOINTS, 1))
+    places = rng.uniform(-0.2, 1.2, (NUM_KEYPOINTS, 2)) * [width, height]
+    scores = rng.uniform(0.3, 1, (NUM_KEYPOINTS, 1))
     keypoints = np.concatenate([places, scores], axis=1).astype(np.float32)
-    keypoints[rng.random(KEYPOINTS) < rng.uniform(0, 0.6)] = 0
+    keypoints[rng.random(NUM_KEYPOINTS) < rng.uniform(0, 0.6)] = 0
     return keypoints
 
 
@@ -101,8 +102,8 @@ def test_edges_are_left_out_one_by_one(published):
 
 
 def test_nobody_is_black():
-    assert not draw_skeletons(np.zeros((2, KEYPOINTS, 3), np.float32), 32, 48).any()
-    assert draw_skeletons(np.zeros((0, KEYPOINTS, 3), np.float32), 32, 48).shape == (0, 32, 48, 3)
+    assert not draw_skeletons(np.zeros((2, NUM_KEYPOINTS, 3), np.float32), 32, 48).any()
+    assert draw_skeletons(np.zeros((0, NUM_KEYPOINTS, 3), np.float32), 32, 48).shape == (0, 32, 48, 3)
 
 
 def test_points_out_of_all_bounds_are_left_out():
@@ -114,7 +115,7 @@ def test_points_out_of_all_bounds_are_left_out():
 
 
 def test_edges_are_dropped_by_the_seed_in_all_frames_alike():
-    person = np.stack([upper_body(), upper_body() + [3, 2, 0]]).astype(np.float32)
+    person = np.stack([upper_body(), upper_body() + np.array([3, 2, 0])]).astype(np.float32)
     seen = []
     for seed in (1, 1, 2):
         keypoints, kept = drop_edges(person, 0.3, np.random.default_rng(seed))

@@ -2,15 +2,13 @@
 
 from .augmentation import drop_edges, drop_eyes
 from .drawing import draw_skeletons
-from .fitting import ease_back, fit_to_portrait
-from .keypoints import KEYPOINTS, POSES, Keypoints, PoseEstimator, check_pose, moved
+from .fitting import check_portrait, ease_back, fit_to_portrait
+from .keypoints import Keypoints, PoseEstimator, moved
 
 __all__ = [
-    "KEYPOINTS",
-    "POSES",
     "Keypoints",
     "PoseEstimator",
-    "check_pose",
+    "check_portrait",
     "draw_skeletons",
     "drop_edges",
     "drop_eyes",

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import CheckpointError, UserError
+from ...poses import NUM_KEYPOINTS
 from ..detection.interface import Face, as_picture
 from ..pixels import Picture
-from .keypoints import KEYPOINTS, SCORE, Keypoints
+from .keypoints import SCORE, Keypoints
 
 REPOSITORY = "yzd-v/DWPose"  # on the Hub
 DETECTOR_FILE, POSE_FILE = "yolox_l.onnx", "dw-ll_ucoco_384.onnx"
@@ -74,7 +75,7 @@ class DWPose:
         people[~(people[..., 2] >= SCORE)] = 0
         distances = [_distance(person, face) for person in people]
         best = int(np.argmin(distances))
-        return people[best] if distances[best] <= REACH else np.zeros((KEYPOINTS, 3), np.float32)
+        return people[best] if distances[best] <= REACH else np.zeros((NUM_KEYPOINTS, 3), np.float32)
 
     def _find_people(self, picture: Picture) -> NDArray[np.float32]:
         """Their boxes, (people, 4)."""

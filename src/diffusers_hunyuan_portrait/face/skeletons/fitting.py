@@ -33,10 +33,12 @@ def fit_to_portrait(
     Raises:
         UserError: the portrait, or every frame, lacks the nose; or no edge is in both.
     """
-    if not portrait[NOSE, 2] > 0:
-        raise UserError("DWPose finds no nose in the portrait, so no skeleton can be fitted; leave the pose out.")
+    check_portrait(portrait)
     if not (keypoints[:, NOSE, 2] > 0).any():
-        raise UserError("DWPose finds the driver's nose in no frame, so no skeleton can be fitted; leave it out.")
+        raise UserError(
+            "DWPose finds the driver's nose in no frame, so no skeleton can be fitted; leave the pose out, or use "
+            "another clip."
+        )
     for frame in keypoints:
         edges = shared_edges(frame, portrait)
         driven, wanted = skeleton_length(frame, edges), skeleton_length(portrait, edges)
@@ -51,6 +53,15 @@ def fit_to_portrait(
     sides = np.array([width / (x2 - x1), height / (y2 - y1)])
     fitted = moved(keypoints, factor * sides, (offset - [x1, y1]) * sides)
     return fitted if keep_eyes else without(fitted, EYES)
+
+
+def check_portrait(portrait: Keypoints) -> None:
+    """Raise `UserError` where nothing can be fitted to a portrait with these key points, (134, 3)."""
+    if not portrait[NOSE, 2] > 0:
+        raise UserError(
+            "DWPose finds no nose in the portrait, so no skeleton can be fitted to it; leave the pose out, or use "
+            "another portrait."
+        )
 
 
 def shared_edges(one: Keypoints, other: Keypoints) -> list[tuple[int, int]]:

@@ -6,15 +6,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UserError
 from ..detection.interface import Face
 from ..pixels import Picture
 
 # (K, 3) or (F, K, 3): x and y in pixels, and the score. A point that was not found is three zeros, and not drawn.
 Keypoints = NDArray[np.float32]
 
-POSES = ("none", "dwpose")
-KEYPOINTS = 134
 BODY, FEET, FACE = slice(0, 18), slice(18, 24), slice(24, 92)
 HANDS = (slice(92, 113), slice(113, 134))  # the person's left, the right
 NOSE = 0
@@ -47,12 +44,6 @@ class PoseEstimator(Protocol):
             face: that was found in it.
         """
         ...
-
-
-def check_pose(pose: str) -> None:
-    """Raise `UserError` where there are no such skeletons."""
-    if pose not in POSES:
-        raise UserError(f"There is no pose {pose!r}; choose {' or '.join(POSES)}.")
 
 
 def found(keypoints: Keypoints) -> NDArray[np.bool_]:
