@@ -68,8 +68,8 @@ Crop: TypeAlias = Annotated[
 Pose: TypeAlias = Annotated[
     str,
     typer.Option(
-        help=f"What the pose guider is shown: {' or '.join(POSES)}. The released weights have seen black pictures, "
-        "none; skeletons, by dwpose, are for weights that were trained with them."
+        help=f"What the pose guider is shown, {' or '.join(POSES)}: black pictures, which the released weights "
+        "have seen, or skeletons, for weights that were trained with them."
     ),
 ]
 PosePath: TypeAlias = Annotated[
