@@ -4,17 +4,19 @@ The detector gives set boxes, where a picture has such a dot. The pose network p
 the box, and the other points at set places about it. The files themselves cannot be had from a package.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
+from astronaut import moving_frames, portrait_picture
 from onnx import TensorProto, helper, numpy_helper
 
 from diffusers_hunyuan_portrait.face.skeletons.dwpose import DETECTOR_FILE, POSE_FILE
 
 DOT = (0, 0, 255)  # RGB
 PERSON, DOG = 0, 16  # classes
+PORTRAIT_NOSE = (225, 129)
 # COCO-WholeBody's points about the nose, in pixels of the pose network's 288×384: those of an upper body.
 BODY = [
     *((0, 0), (8, -8), (-8, -8), (18, -4), (-18, -4), (38, 42), (-38, 42), (48, 84), (-48, 84), (40, 120)),
@@ -68,12 +70,13 @@ def _write_detector(path: Path, boxes: Sequence[tuple[float, float, float, float
 
 
 def _write_pose_network(path: Path) -> None:
-    """Blueness is 2.4 at a dot, as the pictures are normalised: its score is then 0.8."""
+    """A dot's blueness is 5 as pictures are normalised, its score then 0.55, and half of it for what is out of view
+    in one direction, which counts as not found."""
     nodes = [
         helper.make_node("Conv", ["input", "blueness"], ["blue"]),
         helper.make_node("Relu", ["blue"], ["map"]),
     ]
-    numbers = {"blueness": np.array([-0.5, -0.5, 1], np.float32).reshape(1, 3, 1, 1) / 5.5}
+    numbers = {"blueness": np.array([-0.5, -0.5, 1], np.float32).reshape(1, 3, 1, 1) / 9}
     outputs = {}
     for axis, (name, length) in enumerate((("simcc_x", 288), ("simcc_y", 384))):
         others = 2 if axis == 0 else 3
@@ -101,6 +104,17 @@ def _write(path: Path, nodes: list, numbers: dict, taken: tuple[str, list], give
         [numpy_helper.from_array(values, name) for name, values in numbers.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+
+
+def dotted_portrait() -> np.ndarray:
+    """The astronaut with a dot on the nose."""
+    return dotted(portrait_picture(), PORTRAIT_NOSE)
+
+
+def dotted_frames(num_frames: int) -> Iterator[np.ndarray]:
+    """The astronaut moving, with a dot about the nose, that goes right and down."""
+    for number, frame in enumerate(moving_frames(num_frames)):
+        yield dotted(frame, (226 + 2 * number, 130 + number))
 
 
 def dotted(picture: np.ndarray, *places: Sequence[float], radius: int = 4) -> np.ndarray:

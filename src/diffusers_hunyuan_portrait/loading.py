@@ -216,8 +216,8 @@ def missing_for_pose() -> str | None:
     if find_dwpose() is not None:
         return None
     return (
-        f"DWPose's files are not here yet; --pose dwpose gets them from the Hub at its first run, or from where "
-        f"--pose-path or {DWPOSE_VARIABLE} says."
+        "DWPose's files are not in the Hub's cache; --pose dwpose brings them there at its first run, or takes "
+        f"them from where --pose-path or {DWPOSE_VARIABLE} says."
     )
 
 
