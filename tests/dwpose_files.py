@@ -70,8 +70,10 @@ def _write_detector(path: Path, boxes: Sequence[tuple[float, float, float, float
 
 
 def _write_pose_network(path: Path) -> None:
-    """A dot's blueness is 5 as pictures are normalised, its score then 0.55, and half of it for what is out of view
-    in one direction, which counts as not found."""
+    """A dot's blueness is 5 as pictures are normalised, and its score then 0.55.
+
+    That of a point that is out of view in one direction is half of it, which counts as not found.
+    """
     nodes = [
         helper.make_node("Conv", ["input", "blueness"], ["blue"]),
         helper.make_node("Relu", ["blue"], ["map"]),

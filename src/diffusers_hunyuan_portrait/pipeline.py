@@ -913,16 +913,17 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         """Pose features of a window, (1, window, C, h, w); skeletons are drawn for it and forgotten."""
         pictures, keypoints = conditions.pose_images, conditions.pose_keypoints
         if keypoints is not None:
-            return self._guide(self._draw(keypoints[0, window.on(keypoints.device)], conditions.portrait.shape))
+            height, width = conditions.portrait.shape[-2:]
+            return self._guide(self._draw(keypoints[0, window.on(keypoints.device)], height, width))
         assert pictures is not None
         return self._guide(pictures[:, :, window.on(pictures.device)])
 
-    def _draw(self, keypoints: torch.Tensor, portrait_shape: Sequence[int]) -> torch.Tensor:
-        """(F, 134, 3) to pictures (1, 3, F, H, W) in [0, 1] of the portrait's size, on the device."""
+    def _draw(self, keypoints: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """(F, 134, 3) to pictures (1, 3, F, height, width) in [0, 1], on the device."""
         with _rooms_needed("Skeletons need", "`pose_images`"):
             from .face.skeletons import draw_skeletons
 
-        drawn = torch.from_numpy(draw_skeletons(keypoints.cpu().numpy(), *portrait_shape[-2:]))
+        drawn = torch.from_numpy(draw_skeletons(keypoints.float().cpu().numpy(), height, width))
         # A quarter of the bytes go to the device.
         return bring(drawn.permute(3, 0, 1, 2)[None].contiguous(), self._execution_device).float() / 255
 

@@ -29,9 +29,7 @@ def dwpose(tmp_path_factory):
     return write_dwpose(tmp_path_factory.mktemp("dwpose"))
 
 
-def test_a_video_with_skeletons_is_another_and_is_the_same_from_a_motion(
-    command, animate, media, dwpose, tmp_path
-):
+def test_skeletons_change_the_video_which_is_the_same_from_a_motion(command, animate, media, dwpose, tmp_path):
     skeletons = "--pose", "dwpose", "--pose-path", dwpose, "--no-provenance"
     videos = {}
     for name, options in {
@@ -86,7 +84,7 @@ def test_many_videos_share_one_estimator(command, media, dwpose, tmp_path):
     assert (tmp_path / "b.mp4").exists()
 
 
-def test_what_cannot_be_is_one_sentence_before_anything_is_loaded(
+def test_what_cannot_be_is_one_sentence_before_the_model_is_loaded(
     command, animate, media, refused, dwpose, tmp_path
 ):
     nowhere = {"model": "/nowhere"}

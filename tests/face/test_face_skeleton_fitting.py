@@ -1,4 +1,4 @@
-"""A driver's skeleton fitted to a portrait: the nose lands on the nose, lengths on lengths, and the eyes stay out."""
+"""A driver's skeleton fitted to a portrait: nose on nose, length on length, and the eyes left out."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_the_driver_moves_in_the_portrait_as_in_its_clip():
     fitted = fit_to_portrait(clip, portrait, BOX, 512, 512, keep_eyes=True)
     np.testing.assert_allclose(fitted[1, :, :2], in_square(portrait), atol=TOLERANCE)
     # 2 for the skeletons' ratio, 2 for the square.
-    np.testing.assert_allclose(fitted[2, :, :2], in_square(portrait) + [40, -16], atol=TOLERANCE)
+    np.testing.assert_allclose(fitted[2, :, :2], in_square(portrait) + np.array([40, -16]), atol=TOLERANCE)
 
 
 def test_a_square_that_is_made_oblong_stretches_the_skeleton_with_it():

@@ -69,7 +69,7 @@ def test_a_repository_without_them_is_told(hub, client):
 
 def test_no_network_is_told_in_a_sentence(client):
     client(endpoint="http://127.0.0.1:9")
-    with pytest.raises(UserError, match="127.0.0.1:9"):
+    with pytest.raises(UserError, match=r"127\.0\.0\.1:9"):
         fetch_dwpose(quiet)
 
 

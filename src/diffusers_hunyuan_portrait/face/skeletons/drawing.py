@@ -61,7 +61,7 @@ def _draw_body(picture: Picture, points: Keypoints, kept: NDArray[np.bool_]) -> 
         angle = math.degrees(math.atan2(down, right))
         # int() cuts towards zero, here and below; rounding would be the expected thing.
         axes = int(length / 2), BODY_EDGE
-        polygon = cv2.ellipse2Poly((int(x), int(y)), axes, int(angle), 0, 360, 1)
+        polygon = np.array(cv2.ellipse2Poly((int(x), int(y)), axes, int(angle), 0, 360, 1))
         cv2.fillConvexPoly(picture, polygon, BODY_COLOURS[number])
     picture[:] = (picture * EDGE_SHADE).astype(np.uint8)
     for number in np.flatnonzero(there):
