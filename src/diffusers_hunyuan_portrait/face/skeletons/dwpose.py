@@ -148,7 +148,9 @@ def _check(tool: Any, file: Path, size: tuple[int, int], outputs: list[tuple[int
 
 
 def _fits(shape: Any, wanted: tuple[int, int]) -> bool:
-    """Whether these lengths are as wanted; those that a file leaves open are words."""
+    """Whether these lengths are as wanted; a file may leave them open, each by a word or all of them."""
+    if not shape:
+        return True
     return len(shape) == len(wanted) and all(
         length in (expected, None) or isinstance(length, str) or expected == -1
         for length, expected in zip(shape, wanted, strict=True)
