@@ -1,5 +1,7 @@
 """A motion that is repeated, forwards and backwards."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -26,6 +28,13 @@ def conditions() -> PortraitConditions:
     )
 
 
+@pytest.fixture
+def with_keypoints(conditions) -> PortraitConditions:
+    """The same with points in place of the pictures."""
+    numbers = conditions.pose_images[0, 0, :, 0, 0]
+    return replace(conditions, pose_images=None, pose_keypoints=numbers.view(1, -1, 1, 1).repeat(1, 1, 134, 3))
+
+
 @pytest.mark.parametrize(
     ("settings", "order"),
     [
@@ -35,7 +44,7 @@ def conditions() -> PortraitConditions:
         ({"times": 2, "boomerang": True}, [1, 2, 3, 4, 5, 4, 3, 2, 1, 2, 3, 4, 5, 4, 3, 2]),
     ],
 )
-def test_frames_are_repeated_between_the_same_fades(conditions, settings, order):
+def test_frames_are_repeated_between_the_same_fades(conditions, with_keypoints, settings, order):
     repeated = conditions.repeated(**settings)
     first, last = order[0], order[-1]
     expected = (
@@ -45,6 +54,17 @@ def test_frames_are_repeated_between_the_same_fades(conditions, settings, order)
     poses = [first] * PAD + order + [last] * PAD
     torch.testing.assert_close(repeated.pose_images[0, 0, :, 0, 0], torch.tensor(poses, dtype=torch.float32))
     assert repeated.pad_frames == PAD
+    keypoints = with_keypoints.repeated(**settings).pose_keypoints
+    torch.testing.assert_close(keypoints, torch.tensor(poses).float().view(1, -1, 1, 1).repeat(1, 1, 134, 3))
+
+
+def test_a_pose_has_one_form_and_its_shape(conditions, with_keypoints):
+    with pytest.raises(UserError, match="`pose_images` or `pose_keypoints`, not both"):
+        replace(with_keypoints, pose_images=conditions.pose_images)
+    with pytest.raises(UserError, match=r"shape \(1, 11, 18, 3\); \(1, 11, 134, 3\) is needed"):
+        replace(with_keypoints, pose_keypoints=with_keypoints.pose_keypoints[:, :, :18])
+    with pytest.raises(UserError, match="`pose_keypoints` is a list"):
+        replace(with_keypoints, pose_keypoints=[1])
 
 
 def test_one_round_is_what_it_was(conditions):

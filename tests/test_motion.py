@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from astronaut import moving_frames, portrait_picture
+from dwpose_files import dotted_frames, dotted_portrait, write_dwpose
 from media_clips import make_clip, sound_of
 from safetensors.torch import load_file, save_file
 
@@ -15,6 +16,7 @@ from diffusers_hunyuan_portrait import media
 from diffusers_hunyuan_portrait.animation import animate
 from diffusers_hunyuan_portrait.errors import UserError
 from diffusers_hunyuan_portrait.face import load_detector
+from diffusers_hunyuan_portrait.face.skeletons.dwpose import DWPose
 from diffusers_hunyuan_portrait.motion import DrivingMotion, fingerprint
 from diffusers_hunyuan_portrait.tiny import make_tiny
 
@@ -49,6 +51,21 @@ def clip(tmp_path_factory):
 @pytest.fixture(scope="module")
 def motion(pipe, detector, clip):
     return pipe.prepare_motion(clip, detector=detector, on_progress=quiet).of_encoders(pipe.motion_extractor)
+
+
+@pytest.fixture(scope="module")
+def estimator(tmp_path_factory):
+    return DWPose(write_dwpose(tmp_path_factory.mktemp("dwpose")))
+
+
+@pytest.fixture(scope="module")
+def dotted_clip(tmp_path_factory):
+    """One in which the stand-in for DWPose sees a person."""
+    path = tmp_path_factory.mktemp("clip") / "driving.mp4"
+    with media.VideoWriter(path, frame_rate=25) as writer:
+        for frame in dotted_frames(NUM_FRAMES):
+            writer.write(frame)
+    return path
 
 
 def same(one: DrivingMotion, other: DrivingMotion) -> bool:
@@ -93,6 +110,39 @@ def test_a_file_animates_as_the_clip_does_to_the_byte(pipe, detector, clip, moti
     assert sound_of(files[1]).packets == sound_of(clip).packets
 
 
+def test_a_file_with_skeletons_animates_as_the_clip_does_to_the_byte(
+    pipe, detector, estimator, dotted_clip, tmp_path
+):
+    """And otherwise than without them."""
+    motion = pipe.prepare_motion(dotted_clip, detector=detector, pose=estimator, on_progress=quiet)
+    stored = motion.save(tmp_path / "motion.safetensors")
+    assert same(DrivingMotion.load(stored), motion)
+    # Raw, in the clip's pixels: the dot, 9 wide, goes 2 to the right and 1 down in each frame.
+    nose = motion.keypoints[:, 0]
+    torch.testing.assert_close(nose[-1, :2] - nose[0, :2], torch.tensor([16.0, 8.0]), atol=5, rtol=0)
+    files = []
+    for driving, pose in ((dotted_clip, estimator), (stored, estimator), (stored, "none"), (dotted_clip, "none")):
+        files.append(tmp_path / f"{len(files)}.mp4")
+        settings = {"num_inference_steps": 1, "generator": torch.Generator().manual_seed(0), "on_progress": quiet}
+        animate(
+            pipe, dotted_portrait(), driving, files[-1], detector=detector, pose=pose, provenance=False, **settings
+        )
+    shown, again, black, black_again = (file.read_bytes() for file in files)
+    assert shown == again
+    assert black == black_again
+    assert shown != black
+
+
+def test_a_file_without_skeletons_says_so(pipe, detector, estimator, motion, tmp_path):
+    """Those of before there were any, too."""
+    stored = motion.save(tmp_path / "motion.safetensors")
+    assert "keypoints" not in load_file(stored)
+    loaded = DrivingMotion.load(stored)
+    assert loaded.keypoints is None
+    with pytest.raises(UserError, match="has no key points for skeletons; extract it with --pose dwpose"):
+        pipe.prepare_conditions(dotted_portrait(), loaded, detector=detector, pose=estimator)
+
+
 def test_part_of_a_clip_keeps_its_part_of_the_sound(pipe, detector, clip, tmp_path):
     part = media.Excerpt(media.open_frames(clip), start=0.1, end=0.3)
     motion = pipe.prepare_motion(part, detector=detector, on_progress=quiet)
@@ -134,6 +184,8 @@ def test_a_fingerprint_is_the_encoders_alone(pipe, motion):
         ({"rotation": torch.zeros(NUM_FRAMES, 4)}, "rotation"),
         ({"landmarks": torch.full((NUM_FRAMES, 5, 2), torch.nan)}, "not finite"),
         ({"expression": torch.zeros(NUM_FRAMES, 7, dtype=torch.float16)}, "float16"),
+        ({"keypoints": torch.zeros(NUM_FRAMES, 18, 3)}, "keypoints"),
+        ({"keypoints": torch.full((NUM_FRAMES, 134, 3), torch.inf)}, "not finite"),
         ({"levels": torch.tensor([[5, 128]])}, "from 0 to 127"),
         ({"levels": torch.tensor([[5, 12]] * 2)}, "cannot have 2 pairs"),
         ({"chunk_size": 0}, "chunks of 0"),

@@ -15,6 +15,7 @@ from . import face, media
 from .blending import DEFAULT_BLEND, check_blend, paste_frames
 from .conditions import repetition
 from .errors import RunInterruptedError
+from .face.skeletons import PoseEstimator
 from .motion import SUFFIX, DrivingMotion
 from .pipeline import HunyuanPortraitPipeline
 from .progress import Progress
@@ -48,6 +49,8 @@ def animate(
     crop: str = "first",
     head: str = "absolute",
     head_scale: float = 1.0,
+    pose: PoseEstimator | str = "none",
+    pose_eyes: bool = False,
     crop_only: bool = False,
     blend: str = DEFAULT_BLEND,
     match_colour: bool = False,
@@ -83,8 +86,9 @@ def animate(
         output: an .mp4, .m4v, .mov, .mkv, .webm, .gif or .webp file to be, or for PNG pictures a folder; it
             appears whole or not at all.
         detector: a name for `face.load_detector`, or any object with its `detect`.
-        detect_every, portrait_face, driving_face, smooth, crop, head, head_scale: how faces are found and
-            followed, and how the head turns, as `pipe.prepare_conditions` takes it.
+        detect_every, portrait_face, driving_face, smooth, crop, head, head_scale, pose, pose_eyes: how faces are
+            found and followed, how the head turns, and whether skeletons are shown, as `pipe.prepare_conditions`
+            takes it.
         height, width: size of the square as it is made, multiples of 8; the model's resolution by default.
         crop_only: write the square alone.
         blend: how the square goes into the portrait: "linear", faded out at its border; "ellipse", cut out about
@@ -150,6 +154,8 @@ def animate(
         crop=crop,
         head=head,
         head_scale=head_scale,
+        pose=pose,
+        pose_eyes=pose_eyes,
         on_progress=on_progress,
     )
     if pipe.interrupt:

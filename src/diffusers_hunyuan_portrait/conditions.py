@@ -8,6 +8,7 @@ import torch
 
 from .errors import UserError
 from .limits import check_frames
+from .poses import NUM_KEYPOINTS
 from .runs import runs_of
 
 EASING = 12  # frames, about half a second: as a head takes to turn
@@ -25,9 +26,11 @@ class PortraitConditions:
         pose_images: (1, 3, F, H, W) in [0, 1], or `None` for black, as the released weights expect.
         pad_frames: how many of the F at each end are padding, to be dropped.
         portrait_box: x1, y1, x2, y2 of the portrait in the picture it was cut from, for pasting back.
+        pose_keypoints: (1, F, 134, 3), instead of `pose_images` the key points of skeletons in pixels of the
+            pictures made, as x, y and score, which the pipeline draws window by window.
 
     Raises:
-        UserError: one is not a tensor, or a shape does not fit the others.
+        UserError: one is not a tensor, or a shape does not fit the others, or both forms of the pose are given.
     """
 
     portrait: torch.Tensor
@@ -37,10 +40,12 @@ class PortraitConditions:
     pose_images: torch.Tensor | None = None
     pad_frames: int = 0
     portrait_box: Sequence[int] | None = None
+    pose_keypoints: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         axes_of = {"portrait": 4, "dino_image": 4, "id_embedding": 2, "motion_tokens": 4}
-        for name in (*axes_of, *(() if self.pose_images is None else ("pose_images",))):
+        poses = [name for name in ("pose_images", "pose_keypoints") if getattr(self, name) is not None]
+        for name in (*axes_of, *poses):
             value = getattr(self, name)
             if not isinstance(value, torch.Tensor):
                 raise UserError(f"`{name}` is a {type(value).__name__}; it must be a torch tensor.")
@@ -55,6 +60,11 @@ class PortraitConditions:
         expected = (1, 3, self.num_frames, *self.portrait.shape[-2:])
         if self.pose_images is not None and tuple(self.pose_images.shape) != expected:
             raise UserError(f"`pose_images` has shape {tuple(self.pose_images.shape)}; {expected} is needed.")
+        points = (1, self.num_frames, NUM_KEYPOINTS, 3)
+        if self.pose_keypoints is not None and tuple(self.pose_keypoints.shape) != points:
+            raise UserError(f"`pose_keypoints` has shape {tuple(self.pose_keypoints.shape)}; {points} is needed.")
+        if len(poses) > 1:
+            raise UserError("Give `pose_images` or `pose_keypoints`, not both.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "PortraitConditions":
@@ -93,11 +103,16 @@ class PortraitConditions:
         frames = torch.cat([pad, self.pad_frames + torch.tensor(order), pad])
         tokens = self.motion_tokens[:, frames]
         fade(tokens[0], self.pad_frames)
-        pose_images = self.pose_images
-        if pose_images is not None:
-            last = torch.full_like(pad, self.pad_frames + order[-1])
-            pose_images = pose_images[:, :, torch.cat([frames[: len(frames) - self.pad_frames], last])]
-        return replace(self, motion_tokens=tokens, pose_images=pose_images)
+        # Poses do not fade: the first stands through the padding before it, and the last through that behind.
+        last = torch.full_like(pad, self.pad_frames + order[-1])
+        frames = torch.cat([frames[: len(frames) - self.pad_frames], last])
+        images, keypoints = self.pose_images, self.pose_keypoints
+        return replace(
+            self,
+            motion_tokens=tokens,
+            pose_images=None if images is None else images[:, :, frames],
+            pose_keypoints=None if keypoints is None else keypoints[:, frames],
+        )
 
 
 def repetition(num_frames: int, times: int = 1, boomerang: bool = False) -> list[int]:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save
 
 from .errors import UserError
+from .poses import NUM_KEYPOINTS
 
 FORMAT, VERSION = "hunyuan-portrait-motion", 1
 SUFFIX = ".safetensors"
@@ -27,6 +28,9 @@ _LAYOUT: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "timestamps": (torch.float64, ("F",)),
     "levels": (torch.int64, ("C", 2)),
     "held": (torch.int64, ("H",)),
+}
+_OPTIONAL: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
+    "keypoints": (torch.float32, ("F", NUM_KEYPOINTS, 3)),
 }
 
 
@@ -47,6 +51,8 @@ class DrivingMotion:
         sound: path of the clip whose sound goes with it; `None` where there is none.
         sound_span: seconds of that clip, from and to, that the motion is of; `None` for the whole.
         encoders: fingerprint of the encoders that the numbers are of; see `fingerprint`.
+        keypoints: (F, 134, 3), the person's skeleton in pixels of the clip, as x, y and score; a point that was
+            not found is three zeros. `None` where none were looked for.
 
     Raises:
         UserError: a tensor has another type or shape, is not finite, or does not fit the others.
@@ -65,10 +71,12 @@ class DrivingMotion:
     sound: Path | None = None
     sound_span: tuple[float, float] | None = None
     encoders: str = ""
+    keypoints: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         lengths: dict[str, int] = {}
-        for name, (dtype, axes) in _LAYOUT.items():
+        optional = {name: layout for name, layout in _OPTIONAL.items() if getattr(self, name) is not None}
+        for name, (dtype, axes) in (_LAYOUT | optional).items():
             tensor = getattr(self, name)
             pairs = zip(axes, tensor.shape, strict=False)
             wanted = tuple(
@@ -115,7 +123,10 @@ class DrivingMotion:
             "encoders": self.encoders,
         }
         metadata = {"format": FORMAT, "version": str(VERSION), "facts": json.dumps(facts, sort_keys=True)}
-        data = save({name: getattr(self, name).contiguous() for name in _LAYOUT}, metadata)
+        tensors = {name: getattr(self, name) for name in (*_LAYOUT, *_OPTIONAL)}
+        data = save(
+            {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}, metadata
+        )
         unfinished = path.with_name(f".{path.name}.unfinished")
         try:
             unfinished.write_bytes(data)
@@ -143,7 +154,8 @@ class DrivingMotion:
                         f"The motion {path} is of version {metadata.get('version')}, and this program reads "
                         f"{VERSION}; extract it anew."
                     )
-                tensors = {name: file.get_tensor(name) for name in _LAYOUT}
+                there = [name for name in _OPTIONAL if name in file.keys()]  # noqa: SIM118, it is no mapping
+                tensors = {name: file.get_tensor(name) for name in (*_LAYOUT, *there)}
                 facts = json.loads(metadata["facts"])
             sound, span = facts.pop("sound"), facts.pop("sound_span")
             return cls(
@@ -190,6 +202,11 @@ class DrivingMotion:
         levels = self.levels.clone()
         levels[:, 0] = (abs(head_scale) * levels[:, 0]).long().clamp(max=LEVELS - 1)
         return replace(self, rotation=rotation, levels=levels)
+
+    def check_keypoints(self) -> None:
+        """Raise `UserError` where it has no key points."""
+        if self.keypoints is None:
+            raise UserError("The driving motion has no key points for skeletons; extract it with --pose dwpose.")
 
     def of_encoders(self, motion_extractor: torch.nn.Module) -> "DrivingMotion":
         """The same, marked with the fingerprint of its encoders."""

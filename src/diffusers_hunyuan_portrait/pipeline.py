@@ -18,7 +18,7 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import BaseOutput, logging
 from diffusers.utils.torch_utils import randn_tensor
 
-from .conditions import PortraitConditions, ease_back, fade
+from .conditions import EASING, PortraitConditions, ease_back, fade
 from .errors import UserError
 from .limits import check_frames
 from .lora import HunyuanPortraitLoraLoaderMixin
@@ -26,6 +26,7 @@ from .models import HunyuanPortraitUNet, IMAdapter, MotionExtractor, PoseGuider
 from .models.precision import Float32Weights
 from .motion import DrivingMotion, Rows, check_head, fingerprint
 from .persistence import PersistenceMixin
+from .poses import check_pose
 from .progress import Progress, no_progress
 from .sampling import (
     BranchWeights,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import torch.distributed as dist
 
     from .face import Chooser, Detector, IdNetwork
+    from .face.skeletons import PoseEstimator
 
 logger = logging.get_logger(__name__)
 
@@ -147,6 +149,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         self._interrupt = False
         self._num_timesteps = 0
         self._ranks = Ranks()
+        self._told_of_skeletons = False
 
     @property
     def interrupt(self) -> bool:
@@ -482,6 +485,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         crop: str = "first",
         head: str = "absolute",
         head_scale: float = 1.0,
+        pose: "PoseEstimator | str" = "none",
+        pose_eyes: bool = False,
         pad_frames: int = PAD_FRAMES,
         on_progress: Progress | None = None,
     ) -> PortraitConditions:
@@ -510,6 +515,11 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 what the driver's head turns from its first frame on.
             head_scale: how far the head turns: 1 as the driver's; 0 not at all, which is straight at the camera
                 with "absolute", and as in the portrait with "relative".
+            pose: what the pose guider is shown: "none", black pictures, as the released weights have seen;
+                "dwpose", the driver's skeletons, moved and scaled to fit the portrait, for weights that were
+                trained with them; or what finds their key points, as `loading.load_pose_estimator` gives it.
+            pose_eyes: keep the eyes in the skeletons, for a clip of the portrait's own person; another's would
+                change the face's shape.
             pad_frames: frames added at each end, to fade the motion in and out, and dropped after decoding.
 
         Raises:
@@ -527,6 +537,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 portrait_face=portrait_face,
                 head=head,
                 head_scale=head_scale,
+                pose=pose,
+                pose_eyes=pose_eyes,
                 following={
                     "detect_every": detect_every,
                     "which": driving_face,
@@ -550,16 +562,23 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         driving_face: Any = "largest",
         smooth: bool = False,
         crop: str = "first",
+        pose: "PoseEstimator | str" = "none",
         on_progress: Progress | None = None,
     ) -> DrivingMotion:
         """Reads the motion of the face in a clip, to be stored, changed, or used for many portraits.
 
-        Args and raises are those of `prepare_conditions`.
+        Args and raises are those of `prepare_conditions`; with a `pose`, the motion has the driver's key points.
         """
         self._interrupt = False
         following = {"detect_every": detect_every, "which": driving_face, "smooth": smooth, "crop": crop}
         motion = self.ranks.hand_out(
-            lambda: self._read_motion(_open_clip(driving_video), detector, following, on_progress or no_progress)
+            lambda: self._read_motion(
+                _open_clip(driving_video),
+                detector,
+                following,
+                on_progress or no_progress,
+                estimator=_pose_estimator(pose, self._execution_device),
+            )
         )
         self._agree_on_interrupt()
         return motion
@@ -574,6 +593,8 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         portrait_face: Any,
         head: str,
         head_scale: float,
+        pose: "PoseEstimator | str",
+        pose_eyes: bool,
         following: Mapping[str, Any],
         pad_frames: int,
         report: Progress,
@@ -583,7 +604,9 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
         self._check_size(*size)
         check_head(head, head_scale)
-        driving = self._open_driving(driving_video)
+        check_pose_settings(pose, pose_eyes, head, head_scale)
+        driving = self._open_driving(driving_video, pose)
+        estimator = _pose_estimator(pose, self._execution_device)
         if isinstance(detector, str):
             detector = face.load_detector(detector)
         picture = media.read_image(image)
@@ -591,9 +614,18 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         choose = self._chooser(portrait_face, detector, id_network)
         cut = face.crop_portrait(picture, detector, dino_size=self.im_adapter.config.image_size, choose=choose)
         portrait = face.cut_portrait(picture, cut.box, *size)  # (H, W, 3), uint8
+        portrait_keypoints = None
+        if estimator is not None:
+            portrait_keypoints = estimator.estimate(picture, cut.face)
+            face.skeletons.check_portrait(portrait_keypoints)
         motion = driving
         if not isinstance(motion, DrivingMotion):
-            motion = self._read_motion(driving, detector, following, report, id_network)
+            motion = self._read_motion(driving, detector, following, report, id_network, estimator)
+        keypoints = None
+        if portrait_keypoints is not None:
+            keypoints = self._fit_skeletons(motion, portrait_keypoints, cut.box, size, pose_eyes)
+            pad = [keypoints[:1]] * pad_frames, [keypoints[-1:]] * pad_frames
+            keypoints = torch.cat([*pad[0], keypoints, *pad[1]])[None]  # (1, frames, points, 3)
         at_rest = self._read_rotation(picture, cut.box) if head == "relative" else None
         motion = motion.with_head(head, head_scale, at_rest)
         tokens = self._refine(motion.expression, motion.rotation, motion.levels, motion.chunk_size, pad_frames)
@@ -605,14 +637,39 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             motion_tokens=tokens,
             pad_frames=pad_frames,
             portrait_box=tuple(cut.box),
+            pose_keypoints=keypoints,
         )
 
-    def _open_driving(self, driving_video: Any) -> Any:
+    def _fit_skeletons(
+        self,
+        motion: DrivingMotion,
+        portrait: np.ndarray,
+        box: tuple[int, int, int, int],
+        size: tuple[int, int],
+        keep_eyes: bool,
+    ) -> torch.Tensor:
+        """The motion's key points in pixels of the portrait's square, (F, 134, 3), held ones eased back."""
+        from .face import skeletons
+
+        if not self._told_of_skeletons:
+            logger.warning(
+                "The released weights have seen black pose pictures only: skeletons are for weights that were "
+                "trained with them."
+            )
+            self._told_of_skeletons = True
+        assert motion.keypoints is not None
+        fitted = skeletons.fit_to_portrait(motion.keypoints.numpy(), portrait, box, *size, keep_eyes=keep_eyes)
+        skeletons.ease_back(fitted, motion.held.tolist(), EASING)
+        return torch.from_numpy(fitted)
+
+    def _open_driving(self, driving_video: Any, pose: "PoseEstimator | str" = "none") -> Any:
         """The clip, or the motion of one, before any work."""
         if not isinstance(driving_video, DrivingMotion):
             return _open_clip(driving_video)
         if driving_video.encoders and driving_video.encoders != fingerprint(self.motion_extractor):
             raise UserError("The driving motion was read by another model's encoders; extract it by this one.")
+        if pose != "none":
+            driving_video.check_keypoints()
         check_frames(len(driving_video))
         return driving_video
 
@@ -623,6 +680,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         following: Mapping[str, Any],
         report: Progress,
         id_network: "IdNetwork | str | None" = None,
+        estimator: "PoseEstimator | None" = None,
     ) -> DrivingMotion:
         """Follows the face through an open clip and describes its motion; `following` says how."""
         with _rooms_needed():
@@ -645,6 +703,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 tracker=tracker,
                 steady=following["smooth"],
                 crop=following["crop"],
+                estimator=estimator,
             )
             for index, frame in enumerate(frames):
                 gaps.note(index, frame)
@@ -653,9 +712,15 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 if self.interrupt:
                     return
 
-        crops = face.gather_chunks(followed(), MOTION_CHUNK)
-        chunks = ((chunk.face_crops, chunk.pose_crops, chunk.landmarks) for chunk in crops)
-        numbers = self._describe(chunks, clip.frame_count, report)
+        keypoints = Rows()
+
+        def chunks() -> Iterator[tuple]:
+            for chunk in face.gather_chunks(followed(), MOTION_CHUNK):
+                if chunk.keypoints is not None:
+                    keypoints.extend(chunk.keypoints)
+                yield chunk.face_crops, chunk.pose_crops, chunk.landmarks
+
+        numbers = self._describe(chunks(), clip.frame_count, report)
         if gaps.report:
             logger.warning(gaps.report)
         return DrivingMotion(
@@ -671,6 +736,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             is_variable_rate=clip.is_variable_rate,
             sound=clip.path,
             sound_span=None if not isinstance(clip, media.Excerpt) or clip.is_whole else clip.span,
+            keypoints=None if estimator is None else keypoints.tensor,
         )
 
     def _read_rotation(self, picture: np.ndarray, box: tuple[int, int, int, int]) -> torch.Tensor:
@@ -844,14 +910,26 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
         return bring(picked, self._execution_device).to(self.unet.dtype)
 
     def _encode_pose(self, conditions: PortraitConditions, window: Window) -> torch.Tensor:
-        """Pose features of a window, (1, window, C, h, w)."""
-        pictures = conditions.pose_images
+        """Pose features of a window, (1, window, C, h, w); skeletons are drawn for it and forgotten."""
+        pictures, keypoints = conditions.pose_images, conditions.pose_keypoints
+        if keypoints is not None:
+            height, width = conditions.portrait.shape[-2:]
+            return self._guide(self._draw(keypoints[0, window.on(keypoints.device)], height, width))
         assert pictures is not None
         return self._guide(pictures[:, :, window.on(pictures.device)])
 
+    def _draw(self, keypoints: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """(F, 134, 3) to pictures (1, 3, F, height, width) in [0, 1], on the device."""
+        with _rooms_needed("Skeletons need", "`pose_images`"):
+            from .face.skeletons import draw_skeletons
+
+        drawn = torch.from_numpy(draw_skeletons(keypoints.float().cpu().numpy(), height, width))
+        # A quarter of the bytes go to the device.
+        return bring(drawn.permute(3, 0, 1, 2)[None].contiguous(), self._execution_device).float() / 255
+
     def _encode_black_pose(self, conditions: PortraitConditions) -> torch.Tensor | None:
         """The features of a black pose picture, (1, 1, C, h, w), for every frame; `None` where poses are given."""
-        if conditions.pose_images is not None:
+        if conditions.pose_images is not None or conditions.pose_keypoints is not None:
             return None
         return self._guide(torch.zeros(1, 3, 1, *conditions.portrait.shape[-2:]))
 
@@ -1094,7 +1172,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
 
 
 @contextmanager
-def _rooms_needed() -> Iterator[None]:
+def _rooms_needed(wanted: str = "Pictures and clips need", instead: str = "`conditions`") -> Iterator[None]:
     """Around imports of `face` and `media`, which a pipeline in one file is without.
 
     Raises:
@@ -1104,9 +1182,37 @@ def _rooms_needed() -> Iterator[None]:
         yield
     except ImportError as error:
         raise UserError(
-            f"Pictures and clips need the package diffusers-hunyuan-portrait ({error}); install it with "
-            "`pip install diffusers-hunyuan-portrait`, or give `conditions`."
+            f"{wanted} the package diffusers-hunyuan-portrait ({error}); install it with "
+            f"`pip install diffusers-hunyuan-portrait`, or give {instead}."
         ) from error
+
+
+def _pose_estimator(pose: "PoseEstimator | str", device: torch.device) -> "PoseEstimator | None":
+    """What finds key points, where they are wanted."""
+    if not isinstance(pose, str):
+        return pose
+    check_pose(pose)
+    if pose == "none":
+        return None
+    with _rooms_needed():
+        from .loading import load_pose_estimator
+
+    return load_pose_estimator(pose, device=device)
+
+
+def check_pose_settings(pose: Any, pose_eyes: bool, head: str, head_scale: float) -> None:
+    """Sees that there is such a pose and that it goes with the rest.
+
+    Raises:
+        UserError: it does not.
+    """
+    if isinstance(pose, str):
+        check_pose(pose)
+    if pose == "none":
+        if pose_eyes:
+            raise UserError("The eyes of a skeleton can be kept only where there is one; choose a pose, dwpose.")
+    elif (head, head_scale) != ("absolute", 1.0):
+        raise UserError("Skeletons show the head as the driver has it, so it cannot be turned otherwise.")
 
 
 def _open_clip(driving_video: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dwpose_files import dotted, write_dwpose
 from painted_films import PaintedFaceDetector, film, paint, small_motion_extractor, small_vae
 from real_parts import part
 
@@ -215,6 +216,31 @@ def test_a_model_leaves_what_it_sees_with_the_clips(films, tmp_path):
     assert len(set(clip.anchors.tolist())) == 3
     prepare(films / "z.mp4", tmp_path / "b", settings)
     assert shards(tmp_path / "a") == shards(tmp_path / "b")  # the anchors depend on the clip's name alone
+
+
+def test_skeletons_are_stored_with_the_clips_in_their_squares_pixels(tmp_path, detector):
+    """The painted faces have a dot on the nose, at 0.5 and 0.55 of their side."""
+    places = [(40 + 2 * step, 30) for step in range(6)]
+    film(tmp_path / "me.mp4", [dotted(paint((x, y, 30)), (x + 15, y + 16), radius=3) for x, y in places])
+    settings = PrepareSettings(rules=RULES, pose="dwpose", pose_path=write_dwpose(tmp_path / "dwpose"))
+    report = prepare(tmp_path / "me.mp4", tmp_path / "out", settings)
+    assert report["settings"]["pose"] == "dwpose"
+    (clip,) = (ClipShards(tmp_path / "out")[index] for index in range(report["clips"]))
+    assert clip.keypoints.shape == (len(clip), 134, 3)
+    # A pixel of the 96×128 film is one third of a pixel of the square.
+    np.testing.assert_allclose(clip.keypoints[:, 0, :2], clip.landmarks[:, 2], atol=2)
+    assert np.ptp(clip.keypoints[:, 0, 0]) > 2
+    with pytest.raises(UserError, match="begun with pose dwpose instead of None"):
+        prepare(tmp_path / "me.mp4", tmp_path / "out", SETTINGS)
+
+
+def test_an_output_from_before_there_were_poses_is_gone_on_with(films, tmp_path):
+    prepare(films / "z.mp4", tmp_path, SETTINGS)
+    file = tmp_path / ".prepare" / "settings.json"
+    facts = json.loads(file.read_text())
+    assert facts.pop("pose") is None
+    file.write_text(json.dumps(facts))
+    assert prepare(films / "z.mp4", tmp_path, SETTINGS)["films"] == 1
 
 
 def test_one_output_takes_one_kind_of_settings(films, tmp_path):

@@ -36,6 +36,7 @@ def full_clip(seed: int = 0) -> Clip:
         anchors=np.array([3, 17]),
         expression=rng.integers(-8, 8, (2, len(clip), 6)) / 8,
         rotation=rng.uniform(-180, 180, (2, len(clip), 3)).astype(np.float32),
+        keypoints=rng.uniform(0, 24, (len(clip), 134, 3)).astype(np.float32),
         styles={"ink": clip.frames[::-1].copy(), "oil-2": 255 - clip.frames},
     )
 

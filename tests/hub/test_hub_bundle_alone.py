@@ -50,7 +50,10 @@ pipe = load(sys.argv[1])
 torch.save(run(pipe), "outputs.pt")
 """
 NEEDS_PACKAGE = """
-for arguments in ({"image": "portrait.png", "driving_video": "driving.mp4"}, {"image": "portrait.png"}):
+frames = inputs["conditions"]["motion_tokens"].shape[1]
+skeletons = {"pose_images": None, "pose_keypoints": torch.zeros(1, frames, 134, 3)}
+pictures = {"image": "portrait.png", "driving_video": "driving.mp4"}
+for arguments in (pictures, {"image": "portrait.png"}, {"conditions": inputs["conditions"] | skeletons}):
     try:
         pipe(**arguments)
     except ValueError as error:
@@ -131,10 +134,12 @@ def test_a_folder_gives_the_packages_own_bits_and_saves_itself(bundle, inputs, e
     said, noted = run_without_package(RUN + NEEDS_PACKAGE + SAVE_AND_LOAD, tmp_path, bundle)
     assert_equal(tmp_path / "outputs.pt", expected)
     assert_equal(tmp_path / "outputs-saved.pt", expected)
-    needed, incomplete = said.splitlines()
+    needed, incomplete, not_drawn = said.splitlines()
     assert "`pip install diffusers-hunyuan-portrait`" in needed
     assert "No module named 'diffusers_hunyuan_portrait'" in needed
     assert incomplete == "Give `image` and `driving_video`, or ready `conditions`."
+    assert not_drawn.startswith("Skeletons need the package diffusers-hunyuan-portrait")
+    assert not_drawn.endswith("or give `pose_images`.")
     # diffusers has nothing to remark on the code: nothing missing, no component of an unexpected type.
     remarks = [line for line in noted.splitlines() if line.strip() and "it/s" not in line]
     assert remarks == []

@@ -164,6 +164,7 @@ def test_the_mask_lies_on_the_latents():
         (4, PLAIN, "4 frames"),
         (30, ExampleOptions(cached_latents=True), "latents stored"),
         (30, ExampleOptions(cached_motion=True), "anchors stored"),
+        (30, ExampleOptions(pose="dwpose"), "key points stored for skeletons, but one has none; prepare"),
     ],
 )
 def test_a_clip_that_lacks_something_is_told_of(length, options, told):

@@ -10,7 +10,7 @@ from ..loading import DEFAULT_MODEL
 from ..media.codecs import FORMATS
 from ..media.codecs import NAMES as CODECS
 from . import options
-from .making import Model, Video, loaded, make_showing
+from .making import Model, Video, load_estimator, loaded, make_showing
 
 
 def animate(
@@ -119,6 +119,16 @@ def animate(
             help="Leave the head as it is in the portrait: --head relative --head-scale 0 --crop each.",
         ),
     ] = False,
+    pose: options.Pose = "none",
+    pose_path: options.PosePath = None,
+    pose_eyes: Annotated[
+        bool,
+        typer.Option(
+            "--pose-eyes",
+            help="Keep the eyes in the skeletons, for a clip of the portrait's own person; another's would change "
+            "the face's shape.",
+        ),
+    ] = False,
     height: Annotated[
         int | None, typer.Option(help="Height of the square as it is made.", show_default="the model's")
     ] = None,
@@ -185,6 +195,8 @@ def animate(
         head=head,
         head_scale=head_scale,
         expression_only=expression_only,
+        pose=pose,
+        pose_eyes=pose_eyes,
         height=height,
         width=width,
         appearance_guidance_scale=appearance_guidance_scale,
@@ -209,7 +221,10 @@ def animate(
         weights=weights,
         solver=solver,
         compile=compile,
+        pose=pose,
+        pose_path=pose_path,
     )
     picture, driving_clip = video.open()
+    estimator = load_estimator(chosen)
     with loaded(chosen) as (pipe, finder):
-        make_showing(video, pipe, finder, picture, driving_clip, model)
+        make_showing(video, pipe, finder, picture, driving_clip, model, estimator)

@@ -12,7 +12,7 @@ from ..loading import DEFAULT_MODEL
 from ..motion import DrivingMotion
 from . import options
 from .display import console
-from .making import OF_THE_MODEL, Model, Video, loaded, make_showing
+from .making import OF_THE_MODEL, Model, Video, load_estimator, loaded, make_showing
 from .wording import animate_command, video_of_words
 
 
@@ -32,6 +32,8 @@ def batch(
     ] = False,
     detector: options.Detector = "auto",
     detector_path: options.DetectorPath = None,
+    pose: options.Pose = "none",
+    pose_path: options.PosePath = None,
     lora: options.Lora = None,
     weights: options.Weights = "none",
     solver: options.Solver = "",
@@ -60,19 +62,22 @@ def batch(
         weights=weights,
         solver=solver,
         compile=compile,
+        pose=pose,
+        pose_path=pose_path,
     )
     failures: list[tuple[Job, str]] = []
+    estimator = load_estimator(chosen)
     with loaded(chosen) as (pipe, finder):
         last_motion: tuple[Any, DrivingMotion] | None = None
         for number, job in enumerate(missing, start=1):
             console.print(f"{number} of {len(missing)}: {job.output.name}", soft_wrap=True, markup=False)
             try:
-                video = video_of_words(command, job.portrait, job.driving, job.output, job.words)
+                video = video_of_words(command, job.portrait, job.driving, job.output, job.words, pose)
                 picture, driving = video.open()
                 if video.settings["compare"] is None:  # which needs the clip's pictures too
-                    last_motion = _read(pipe, finder, video, driving, last_motion)
+                    last_motion = _read(pipe, finder, estimator, video, driving, last_motion)
                     driving = last_motion[1]
-                make_showing(video, pipe, finder, picture, driving, model)
+                make_showing(video, pipe, finder, picture, driving, model, estimator)
             except UserError as error:
                 failures.append((job, str(error)))
                 console.print(f"[yellow]Skipped:[/] line {job.line}: {escape(str(error))}", soft_wrap=True)
@@ -83,7 +88,9 @@ def batch(
         raise typer.Exit(1)
 
 
-def _read(pipe: Any, finder: Any, video: Video, driving: Any, last: Any) -> tuple[Any, DrivingMotion]:
+def _read(
+    pipe: Any, finder: Any, estimator: Any, video: Video, driving: Any, last: Any
+) -> tuple[Any, DrivingMotion]:
     """The motion that drives a video, with what it is of: that of the job before where it is the same."""
     names = ("driving_face", "crop", "detect_every", "smooth")
     key = video.driving.resolve(), video.stretch, tuple(video.settings[name] for name in names)
@@ -92,4 +99,4 @@ def _read(pipe: Any, finder: Any, video: Video, driving: Any, last: Any) -> tupl
     if isinstance(driving, DrivingMotion):
         return key, driving
     settings = {name: video.settings[name] for name in names}
-    return key, pipe.prepare_motion(driving, detector=finder, **settings)
+    return key, pipe.prepare_motion(driving, detector=finder, pose=estimator or "none", **settings)

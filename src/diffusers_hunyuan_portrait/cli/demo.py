@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WITHOUT_MODEL = "drawn-faces"  # what is shown where no other model is at hand
 # What the page settles itself: its files, who signs, and a codec that every browser plays.
 _SETTLED = {"portrait", "driving", "output", "compare", "preview", "certificate", "key", "no_provenance", "codec"}
+_SETTLED |= {"pose_eyes"}  # the page shows no skeletons
 _CHOICES: dict[str, Sequence[str]] = {"crop": tuple(CROPS), "head": HEADS}
 
 

@@ -12,7 +12,15 @@ from rich.table import Table
 
 from ..errors import UserError
 from ..face import DETECTORS, missing_for_detector, resolve_detector
-from ..loading import DEFAULT_MODEL, MODEL_VARIABLE, PACKAGED, choose_device, choose_dtype, find_prepared
+from ..loading import (
+    DEFAULT_MODEL,
+    MODEL_VARIABLE,
+    PACKAGED,
+    choose_device,
+    choose_dtype,
+    find_prepared,
+    missing_for_pose,
+)
 from ..provenance import find_networks
 
 
@@ -22,7 +30,16 @@ def doctor() -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("diffusers-hunyuan-portrait", metadata.version("diffusers-hunyuan-portrait"))
     table.add_row("Python", platform.python_version())
-    for package in ("torch", "diffusers", "transformers", "accelerate", "onnxruntime", "insightface", "av"):
+    for package in (
+        "torch",
+        "diffusers",
+        "transformers",
+        "accelerate",
+        "onnxruntime",
+        "insightface",
+        "rtmlib",
+        "av",
+    ):
         table.add_row(package, _version(package) or "not installed")
     table.add_row("OpenCV", _version("opencv-python-headless") or _version("opencv-python") or "not installed")
     table.add_row("device", _describe(device))
@@ -46,7 +63,7 @@ def doctor() -> None:
 
 def _missing() -> list[str]:
     """A sentence for each feature that cannot be used as things are, and what would bring it."""
-    sentences = [missing_for_detector(name) for name in DETECTORS]
+    sentences = [*(missing_for_detector(name) for name in DETECTORS), missing_for_pose()]
     if not (_version("onnxruntime") or _version("onnxruntime-gpu")):
         sentences.append("The portrait's identity needs onnxruntime; install it with `pip install onnxruntime`.")
     if not _version("accelerate"):

@@ -7,9 +7,10 @@ import typer
 
 from ..errors import UserError
 from ..face import check_choice, check_crop, load_detector
-from ..loading import DEFAULT_MODEL, choose_device, choose_dtype, load_pipeline
+from ..loading import DEFAULT_MODEL, choose_device, choose_dtype, load_pipeline, load_pose_estimator
 from ..media.paths import writable_folder
 from ..motion import SUFFIX
+from ..poses import check_pose
 from . import options
 from .display import StageProgress, ask_to_accept, console, in_megabytes, is_on_terminal
 
@@ -28,6 +29,8 @@ def extract(
     driving_face: options.DrivingFace = "largest",
     smooth: options.Smooth = False,
     crop: options.Crop = "first",
+    pose: options.Pose = "none",
+    pose_path: options.PosePath = None,
     device: options.Device = "auto",
 ) -> None:
     """Write the motion of the face in DRIVING, without a picture of it, to animate any portrait with.
@@ -39,10 +42,12 @@ def extract(
     writable_folder(output.parent)
     check_crop(crop)
     check_choice(driving_face)
+    check_pose(pose)
     clip = options.Stretch.parse(start, end, fps).open(driving)
     chosen = choose_device(device)
     finder = load_detector(detector, device=chosen, path=detector_path)
     with StageProgress() as progress:
+        estimator = load_pose_estimator(pose, device=chosen, path=pose_path, on_progress=in_megabytes(progress))
         pipe = load_pipeline(
             model,
             chosen,
@@ -57,6 +62,7 @@ def extract(
             driving_face=driving_face,
             smooth=smooth,
             crop=crop,
+            pose=estimator or "none",
             on_progress=progress,
         )
     motion.of_encoders(pipe.motion_extractor).save(output)

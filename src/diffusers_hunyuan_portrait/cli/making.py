@@ -12,6 +12,7 @@ from ..animation import animate
 from ..blending import check_blend
 from ..errors import UserError
 from ..face import Detector, check_choice, check_crop, load_detector
+from ..face.skeletons import PoseEstimator
 from ..loading import (
     check_compression,
     check_offload,
@@ -21,12 +22,14 @@ from ..loading import (
     compress,
     load_lora,
     load_pipeline,
+    load_pose_estimator,
 )
 from ..media import check_output, parse_colour, read_image
 from ..media.images import Colour
 from ..motion import SUFFIX as MOTION_SUFFIX
-from ..motion import check_head
-from ..pipeline import HunyuanPortraitPipeline
+from ..motion import DrivingMotion, check_head
+from ..pipeline import HunyuanPortraitPipeline, check_pose_settings
+from ..poses import check_pose
 from ..progress import Progress
 from ..provenance import check_frame_size, find_networks, signature_of_files
 from ..results import check_beside
@@ -56,9 +59,13 @@ class Model:
     weights: str
     solver: str
     compile: bool
+    pose: str
+    pose_path: Path | None = None
 
     @classmethod
-    def of_options(cls, model: str, *, device: str, weights: str, solver: str, **others: Any) -> "Model":
+    def of_options(
+        cls, model: str, *, device: str, weights: str, solver: str, pose: str = "none", **others: Any
+    ) -> "Model":
         """Checks what can be without loading it.
 
         Raises:
@@ -67,7 +74,8 @@ class Model:
         check_compression(weights)
         if solver:
             check_solver(solver)
-        return cls(model=model, device=choose_device(device), weights=weights, solver=solver, **others)
+        check_pose(pose)
+        return cls(model=model, device=choose_device(device), weights=weights, solver=solver, pose=pose, **others)
 
 
 @contextmanager
@@ -99,6 +107,14 @@ def loaded(model: Model) -> Iterator[tuple[HunyuanPortraitPipeline, Detector]]:
         yield pipe, finder
 
 
+def load_estimator(model: Model) -> PoseEstimator | None:
+    """What finds key points, where the options want skeletons; it may be fetched."""
+    with StageProgress() as progress:
+        return load_pose_estimator(
+            model.pose, device=model.device, path=model.pose_path, on_progress=in_megabytes(progress)
+        )
+
+
 @dataclass(frozen=True)
 class Video:
     """A video to make."""
@@ -109,6 +125,7 @@ class Video:
     background: Colour
     stretch: Stretch
     seed: int | None
+    pose: str
     settings: dict[str, Any]  # further arguments of `animation.animate`
 
     @classmethod
@@ -130,6 +147,7 @@ class Video:
         head: str,
         head_scale: float,
         expression_only: bool,
+        pose_eyes: bool,
         appearance_guidance_scale: str,
         motion_guidance_scale: str,
         guidance_interval: str | None,
@@ -148,6 +166,7 @@ class Video:
         watermark: bool,
         detect_every: int,
         smooth: bool,
+        pose: str = "none",
         **run: Any,
     ) -> "Video":
         """From the words of the options, checked as far as can be without opening the files.
@@ -168,6 +187,7 @@ class Video:
             head, head_scale, crop = "relative", 0.0, "each"
         check_crop(crop)
         check_head(head, head_scale)
+        check_pose_settings(pose, pose_eyes, head, head_scale)
         check_choice(portrait_face)
         check_choice(driving_face)
         interval = None if guidance_interval is None else parse_scale(guidance_interval, "--guidance-interval")
@@ -186,6 +206,7 @@ class Video:
             "crop": crop,
             "head": head,
             "head_scale": head_scale,
+            "pose_eyes": pose_eyes,
             "detect_every": detect_every,
             "smooth": smooth,
         }
@@ -209,18 +230,22 @@ class Video:
             if certificate is None or key is None:
                 raise UserError("A certificate signs with its key; give --certificate and --key, or neither.")
             made["signature"] = signature_of_files(certificate, key)
-        return cls(portrait, driving, output, behind, stretch, seed, run | following | made)
+        return cls(portrait, driving, output, behind, stretch, seed, pose, run | following | made)
 
     def open(self) -> tuple[Any, Any]:
         """Portrait and driving clip, or motion.
 
         Raises:
-            UserError: one cannot be read, or the video's frames would be too small for a watermark.
+            UserError: one cannot be read, or the video's frames would be too small for a watermark, or a motion has
+                no key points where they are wanted.
         """
         picture = read_image(self.portrait, self.background)
         if self.settings["watermark"] and not self.settings["crop_only"]:
             check_frame_size(*picture.shape[:2])
-        return picture, self.stretch.open(self.driving)
+        driving = self.stretch.open(self.driving)
+        if self.pose != "none" and isinstance(driving, DrivingMotion):
+            driving.check_keypoints()
+        return picture, driving
 
     def make(
         self,
@@ -235,7 +260,7 @@ class Video:
         """Makes it of what `open` gave by the model of that name; gives the seed.
 
         Args:
-            run: further arguments of the pipeline's call, such as a callback.
+            run: further arguments of `animation.animate`, such as a pose or a callback.
         """
         seed = pipe.ranks.hand_out(lambda: torch.seed() % 2**32) if self.seed is None else self.seed
         animate(
@@ -255,11 +280,17 @@ class Video:
 
 
 def make_showing(
-    video: Video, pipe: HunyuanPortraitPipeline, detector: Detector, picture: Any, driving: Any, model: str
+    video: Video,
+    pipe: HunyuanPortraitPipeline,
+    detector: Detector,
+    picture: Any,
+    driving: Any,
+    model: str,
+    estimator: PoseEstimator | None,
 ) -> None:
     """Makes a video as `Video.make` does, and shows how far it is and what was written."""
     with StageProgress() as progress:
-        seed = video.make(pipe, detector, picture, driving, model, progress)
+        seed = video.make(pipe, detector, picture, driving, model, progress, pose=estimator or "none")
     console.print(f"Wrote {video.output}, seed {seed}", soft_wrap=True, markup=False)
 
 

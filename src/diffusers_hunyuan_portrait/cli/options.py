@@ -9,10 +9,12 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from ..errors import UserError
+from ..face.skeletons.dwpose import DETECTOR_FILE, POSE_FILE, REPOSITORY
 from ..hub.consent import ACCEPT_VARIABLE
 from ..loading import MODEL_VARIABLE, PACKAGED
 from ..media import DEFAULT_FRAME_RATE, Excerpt, check_excerpt, open_frames
 from ..motion import SUFFIX, DrivingMotion
+from ..poses import POSES
 from ..sampling import SOLVERS
 
 Model: TypeAlias = Annotated[
@@ -61,6 +63,20 @@ Crop: TypeAlias = Annotated[
     typer.Option(
         help="Where the face is cut out: first, about where it was at first; follow, slowly going with the head; "
         "each, anew in each frame, so that its place and size are not told."
+    ),
+]
+Pose: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help=f"What the pose guider is shown, {' or '.join(POSES)}: black pictures, which the released weights "
+        "have seen, or skeletons, for weights that were trained with them."
+    ),
+]
+PosePath: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"A folder with DWPose's {DETECTOR_FILE} and {POSE_FILE}.",
+        show_default=f"fetched from {REPOSITORY}",
     ),
 ]
 Lora: TypeAlias = Annotated[

@@ -11,6 +11,7 @@ from rich.table import Table
 from ..dataset import PrepareSettings, Rules
 from ..dataset import prepare as run_preparation
 from ..dataset.preparation import NEAR_LOSSLESS, REPORT
+from . import options
 from .display import StageProgress, console
 
 MOST_ROWS = 40  # of refusals that the terminal shows; the report has all
@@ -49,6 +50,8 @@ def prepare(
     anchors: Annotated[
         int, typer.Option(help="Random frames a clip that expressions are taken relative to.")
     ] = PrepareSettings.anchors,
+    pose: options.Pose = "none",
+    pose_path: options.PosePath = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 … or mps.")] = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Processes.", show_default="half as many as there are cores")
@@ -65,6 +68,8 @@ def prepare(
         expression=expression,
         anchors=anchors,
         device=device,
+        pose=pose,
+        pose_path=pose_path,
     )
     with StageProgress() as progress:
         report = run_preparation(

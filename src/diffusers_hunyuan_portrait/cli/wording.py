@@ -37,13 +37,16 @@ def option_words(command: Any, words: Mapping[str, str]) -> list[str]:
     return given
 
 
-def video_of_words(command: Any, portrait: Path, driving: Path, output: Path, words: Mapping[str, str]) -> Video:
+def video_of_words(
+    command: Any, portrait: Path, driving: Path, output: Path, words: Mapping[str, str], pose: str = "none"
+) -> Video:
     """The video that the command line would make of these.
 
     Args:
         command: what `animate_command` gives.
         portrait, driving, output: its files.
         words: of its other options, but for those of the model.
+        pose: what the model's options say of it.
 
     Raises:
         UserError: an option is wrong, or there is none of that name.
@@ -55,4 +58,5 @@ def video_of_words(command: Any, portrait: Path, driving: Path, output: Path, wo
         if not hasattr(error, "format_message"):
             raise
         raise UserError(error.format_message()) from error
-    return Video.of_options(**{name: value for name, value in given.items() if name not in OF_THE_MODEL})
+    of_the_video = {name: value for name, value in given.items() if name not in OF_THE_MODEL}
+    return Video.of_options(**of_the_video, pose=pose)

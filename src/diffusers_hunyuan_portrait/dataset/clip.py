@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..poses import NUM_KEYPOINTS
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:
@@ -24,6 +26,7 @@ class Clip:
         anchors: (A,) frame numbers; or None.
         expression: (A, F, E) the expression encoder's numbers for each anchor; or None.
         rotation: (A, F, 3) the head-pose encoder's degrees for each anchor; or None.
+        keypoints: (F, 134, 3) the person's skeleton in the frames' pixels, as x, y and score; or None.
         styles: the same clip in other styles by their names, each of the shape of `frames`.
 
     Raises:
@@ -39,6 +42,7 @@ class Clip:
     anchors: NDArray[np.int64] | None = None
     expression: NDArray[np.floating] | None = None
     rotation: NDArray[np.floating] | None = None
+    keypoints: NDArray[np.float32] | None = None
     styles: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,6 +57,8 @@ class Clip:
             _check(f"style {name!r}", copy, shape)
         if self.latents is not None:
             _check("latents", self.latents, (count, None, None, None))
+        if self.keypoints is not None:
+            _check("keypoints", self.keypoints, (count, NUM_KEYPOINTS, 3))
         if self.anchors is not None:
             _check("anchors", self.anchors, (None,))
             if len(self.anchors) and not 0 <= self.anchors.min() <= self.anchors.max() < count:

@@ -12,6 +12,7 @@ from ..face import Detector, Face, FaceTracker, cut_portrait
 from ..face.detection.batching import detect_each
 from ..face.geometry import Box, portrait_box
 from ..face.pixels import Picture
+from ..face.skeletons import Keypoints, PoseEstimator, moved
 from ..face.tracking import Sighting, bridge, track
 from .clip import Clip
 
@@ -107,6 +108,7 @@ def cut_film(
     rules: Rules,
     frame_rate: float,
     styles: Mapping[str, Iterable[Picture]] | None = None,
+    estimator: PoseEstimator | None = None,
 ) -> Iterator[Clip | Refusal]:
     """The clips in a film and what was refused, in the film's order; one clip at a time is in memory.
 
@@ -118,6 +120,7 @@ def cut_film(
         frames: (H, W, 3) uint8 RGB.
         frame_rate: frames a second.
         styles: by name, the same film's frames in another style, as many and of the same size.
+        estimator: finds the person's key points, in the whole film's picture as in a driving clip's.
     """
     copies = dict(styles or {})
     piece: _Piece | None = None
@@ -138,7 +141,7 @@ def cut_film(
                 refusal = Refusal(number, 1, face) if refusal is None else refusal.longer()
             else:
                 piece = piece or _Piece(number, Square.around(face, picture, rules.size))
-                piece.add(picture, face, dict(zip(copies, styled, strict=True)))
+                piece.add(picture, face, dict(zip(copies, styled, strict=True)), estimator)
     except UnreadableMediaError as error:
         damage = error  # what came before it is good
     if piece is not None:
@@ -193,6 +196,12 @@ class Square:
         x1, y1, x2, y2 = self.box
         return (points - [x1, y1]) * [self.size / (x2 - x1), self.size / (y2 - y1)]
 
+    def carry_keypoints(self, keypoints: Keypoints) -> Keypoints:
+        """Key points (134, 3) of the film's picture, in the same pixels."""
+        x1, y1, x2, y2 = self.box
+        scale = np.array([self.size / (x2 - x1), self.size / (y2 - y1)])
+        return moved(keypoints, scale, -scale * [x1, y1])
+
     def holds(self, face: Face) -> bool:
         """Whether all five points of the face lie in the square."""
         return _all_inside(self.carry(face.landmarks), self.size, self.size)
@@ -207,16 +216,21 @@ class _Piece:
     frames: list[Picture] = field(default_factory=list)
     landmarks: list[NDArray[np.float64]] = field(default_factory=list)
     face_boxes: list[NDArray[np.float64]] = field(default_factory=list)
+    keypoints: list[Keypoints] = field(default_factory=list)
     styles: dict[str, list[Picture]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def add(self, picture: Picture, face: Face, styled: Mapping[str, Picture]) -> None:
+    def add(
+        self, picture: Picture, face: Face, styled: Mapping[str, Picture], estimator: PoseEstimator | None = None
+    ) -> None:
         box, size = self.square.box, self.square.size
         self.frames.append(cut_portrait(picture, box, size, size))
         self.landmarks.append(self.square.carry(face.landmarks))
         self.face_boxes.append(self.square.carry(face.box.reshape(2, 2)).reshape(4))
+        if estimator is not None:
+            self.keypoints.append(self.square.carry_keypoints(estimator.estimate(picture, face)))
         for name, copy in styled.items():
             self.styles.setdefault(name, []).append(cut_portrait(copy, box, size, size))
 
@@ -243,6 +257,7 @@ class _Piece:
             face_boxes=np.stack(self.face_boxes),
             frame_rate=frame_rate,
             source={**source, "box": list(self.square.box)},
+            keypoints=np.stack(self.keypoints) if self.keypoints else None,
             styles={name: np.stack(copy) for name, copy in self.styles.items()},
         )
 

@@ -27,6 +27,7 @@ _CACHES = {
     "anchors": np.dtype(np.int64),
     "expression": np.dtype(np.float16),
     "rotation": np.dtype(np.float32),
+    "keypoints": np.dtype(np.float32),
 }
 
 

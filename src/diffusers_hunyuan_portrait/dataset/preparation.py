@@ -30,10 +30,12 @@ from huggingface_hub.utils import WeakFileLock
 
 from ..errors import UserError
 from ..face import Detector, load_detector, resolve_detector
+from ..face.skeletons import PoseEstimator
 from ..hub.converted import choose_variant, list_folder, read_index
-from ..loading import choose_device
+from ..loading import choose_device, load_pose_estimator
 from ..media import VideoReader
 from ..models import MotionExtractor
+from ..poses import check_pose
 from ..progress import Progress, no_progress
 from .caches import add_expression, add_latents
 from .clip import Clip
@@ -59,9 +61,11 @@ class PrepareSettings:
         expression: whether the numbers of expression and head pose are stored.
         anchors: the random frames of each clip that expressions are taken for.
         device: what networks run on, or "auto".
+        pose: whether the key points of skeletons are stored: "none" or "dwpose".
+        pose_path: see `loading.load_pose_estimator`.
 
     Raises:
-        UserError: a number is out of range, or the model is missing or not used.
+        UserError: a number is out of range, or the model is missing or not used, or there is no such pose.
     """
 
     rules: Rules = field(default_factory=Rules)
@@ -73,6 +77,8 @@ class PrepareSettings:
     expression: bool = False
     anchors: int = 4
     device: str = "auto"
+    pose: str = "none"
+    pose_path: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
@@ -84,6 +90,7 @@ class PrepareSettings:
         if self.model is not None:
             read_index(self.model)
         choose_device(self.device)
+        check_pose(self.pose)
 
     def facts(self) -> dict[str, Any]:
         """What decides on the clips, as JSON holds it."""
@@ -95,6 +102,8 @@ class PrepareSettings:
             "latents": self.latents,
             "expression": self.expression,
             "anchors": self.anchors if self.expression else None,
+            # None, as outputs that were begun before there were poses have it.
+            "pose": None if self.pose == "none" else self.pose,
         }
 
 
@@ -129,6 +138,7 @@ def prepare(
             another run, or a worker ended.
     """
     settings = settings or PrepareSettings()
+    load_pose_estimator(settings.pose, path=settings.pose_path)  # fetched once, before workers would all do so
     if workers < 1:
         raise UserError(f"There must be at least one worker, not {workers}.")
     films = find_films(Path(videos))
@@ -262,7 +272,7 @@ def _prepare_film(film: Film, workspace: _Workspace, settings: PrepareSettings) 
         tools = _load_tools(settings)
         # All in one file, for the shards are filled later.
         with ClipWriter(folder, sys.maxsize, crf=settings.crf) as writer:
-            for piece in cut_film(reader, tools.detector, settings.rules, rate, styles):
+            for piece in cut_film(reader, tools.detector, settings.rules, rate, styles, tools.estimator):
                 first = piece.start if isinstance(piece, Refusal) else piece.source["first_frame"]
                 count = piece.count if isinstance(piece, Refusal) else len(piece)
                 start = float(times[first]) if first < len(times) else first / rate
@@ -287,6 +297,7 @@ class _Tools:
     detector: Detector
     vae: AutoencoderKLTemporalDecoder | None
     motion_extractor: MotionExtractor | None
+    estimator: PoseEstimator | None
 
     def see(self, clip: Clip, key: str, settings: PrepareSettings) -> Clip:
         """The clip with what the networks see in it."""
@@ -308,7 +319,8 @@ def _load_tools(settings: PrepareSettings) -> _Tools:
         vae = _load_network(AutoencoderKLTemporalDecoder, settings.model / "vae", device)
     if settings.model is not None and settings.expression:
         motion_extractor = _load_network(MotionExtractor, settings.model / "motion_extractor", device)
-    return _Tools(detector, vae, motion_extractor)
+    estimator = load_pose_estimator(settings.pose, device=device, path=settings.pose_path)
+    return _Tools(detector, vae, motion_extractor, estimator)
 
 
 def _load_network(kind: Any, folder: Path, device: torch.device) -> Any:

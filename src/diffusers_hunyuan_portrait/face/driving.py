@@ -16,6 +16,7 @@ from .detection.batching import detect_each
 from .detection.interface import Detector, Face
 from .geometry import Box, face_square, portrait_box
 from .pixels import Picture, cut, resize
+from .skeletons import Keypoints, PoseEstimator
 from .tracking import FaceTracker, Sighting, bridge, smooth, track
 
 MOTION_SIZE = 256  # what the released expression and head-pose networks take
@@ -33,6 +34,7 @@ class DrivingFrame:
     landmarks: NDArray[np.float64]  # (5, 2) in the frame's pixels
     seen: bool  # False: the face is out of view, and the nearest seen frame stands in
     bridged: bool = False  # the face was not found, and cut out between where it was before and after
+    keypoints: Keypoints | None = None  # (134, 3), the person's, in the frame's pixels, where they are looked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ class DrivingCrops:
     pose_crops: torch.Tensor  # (frames, 3, size, size) in [0, 1]
     landmarks: torch.Tensor  # (frames, 5, 2) in the frames' pixels
     lost_frames: list[int]  # those in which no face was found, counted from the first of these frames
+    keypoints: torch.Tensor | None = None  # (frames, 134, 3) in the frames' pixels, where they are looked for
 
 
 def follow_driving(
@@ -53,6 +56,7 @@ def follow_driving(
     tracker: FaceTracker | None = None,
     steady: bool = False,
     crop: str = "first",
+    estimator: PoseEstimator | None = None,
 ) -> Iterator[DrivingFrame]:
     """Follow one face through a clip, one `DrivingFrame` a frame, keeping few frames in memory.
 
@@ -71,6 +75,7 @@ def follow_driving(
         steady: smooth boxes and points over neighbouring frames. The released weights have seen them as found.
         crop: "first", the crops' place stays where the first face was; "follow", it goes with the head, slowly;
             or "each", it is each frame's own, so that crops do not tell where the head is.
+        estimator: finds the person's key points, in each frame with the face; a frame without repeats those too.
 
     Raises:
         NoFaceError: at the end, where no frame shows the face.
@@ -92,6 +97,8 @@ def follow_driving(
             elif CROPS[crop]:
                 anchor = anchor.towards(sighting.face, sighting.picture, CROPS[crop])
             last = anchor.crop(sighting, sighting.face, size)
+            if estimator is not None:
+                last = replace(last, keypoints=estimator.estimate(sighting.picture, sighting.face))
         if last is None:
             waiting += 1
             continue
@@ -217,11 +224,13 @@ def head_crop(picture: Picture, box: Box, size: int) -> Picture:
 
 
 def _gather(followed: Sequence[DrivingFrame]) -> DrivingCrops:
+    keypoints = [frame.keypoints for frame in followed if frame.keypoints is not None]
     return DrivingCrops(
         face_crops=_as_tensor([frame.face_crop for frame in followed]),
         pose_crops=_as_tensor([frame.pose_crop for frame in followed]),
         landmarks=torch.from_numpy(np.stack([frame.landmarks for frame in followed])).float(),
         lost_frames=[index for index, frame in enumerate(followed) if not frame.seen],
+        keypoints=torch.from_numpy(np.stack(keypoints)) if keypoints else None,
     )
 
 

@@ -26,6 +26,7 @@ class PortraitCrops:
     image: Picture  # (size, size, 3) uint8 RGB
     dino_image: torch.Tensor  # (1, 3, dino_size, dino_size), normalised by ImageNet's statistics
     arcface_image: NDArray[np.float32]  # (112, 112, 3) RGB in [0, 1]
+    face: Face  # in the original image
 
 
 def crop_portrait(
@@ -74,7 +75,7 @@ def crop_portrait(
     # Somebody beside the person chosen may be in the square too, and larger.
     again = largest_face(found) if choose is choose_largest else nearest_face(found, expected.mean(axis=0))
     landmarks = again.landmarks if again is not None else expected
-    return PortraitCrops(box, square, dino_image(square, dino_size), arcface_image(square, landmarks))
+    return PortraitCrops(box, square, dino_image(square, dino_size), arcface_image(square, landmarks), face)
 
 
 def cut_portrait(picture: Picture, box: Box, height: int, width: int) -> Picture:

@@ -79,7 +79,7 @@ class ConsistencyTraining(AdapterTraining):
         with torch.no_grad():
             latents, portrait_latents = self.encode_pictures(batch)
             image_tokens, motion_tokens = self.encode_image(batch), self.encode_motion(batch)
-            conditions = portrait_latents, image_tokens, motion_tokens
+            conditions = portrait_latents, image_tokens, motion_tokens, batch.get("pose_images")
             # A standard-normal draw as a uniform one, to pick a level by.
             uniform = torch.special.ndtr(batch["noise_level"]).clamp(max=1 - 1e-6)
             sigmas, lower, ends = self.levels[(uniform * len(self.levels)).long()].unbind(1)
@@ -101,6 +101,7 @@ class ConsistencyTraining(AdapterTraining):
         portrait_latents: torch.Tensor,
         image_tokens: torch.Tensor,
         motion_tokens: torch.Tensor,
+        pose_images: torch.Tensor | None,
     ) -> torch.Tensor:
         """The guided v of the model without the LoRA, as sampling makes it of three branches."""
         scales = self.options.appearance_guidance_scale, self.options.motion_guidance_scale
@@ -114,7 +115,7 @@ class ConsistencyTraining(AdapterTraining):
         try:
             for weight, branch in zip(branch_weights(*scales), branches, strict=True):
                 if weight != 0:
-                    guided += weight * self.predict(noisy, sigmas, *branch).float()
+                    guided += weight * self.predict(noisy, sigmas, *branch, pose_images).float()
         finally:
             self.pipe.unet.enable_adapters()
         return guided

@@ -16,7 +16,9 @@ from ..dataset import Clip, face_crops, pose_crops
 from ..errors import UserError
 from ..face import intensity_levels
 from ..face.pixels import Picture, arcface_image, dino_image, resize
+from ..face.skeletons import draw_skeletons, drop_edges, drop_eyes, moved
 from ..pipeline import MOTION_CHUNK, PAD_FRAMES
+from ..poses import POSES
 from .options import option
 
 if TYPE_CHECKING:
@@ -49,6 +51,23 @@ class ExampleOptions:
     padding_probability: float = option(
         0.0,
         "probability that an example reaches into the padding, where the motion fades in or out",
+        low=0,
+        high=1,
+    )
+    pose: str = option(
+        "none",
+        "what the pose guider is shown: black pictures, or the stored skeletons of `prepare --pose dwpose`",
+        choices=POSES,
+    )
+    drop_edges: float = option(
+        0.1,
+        "probability that an edge of an example's skeletons is left out, or a part of the face",
+        low=0,
+        high=1,
+    )
+    drop_eyes: float = option(
+        0.5,
+        "probability that an example's skeletons have no eyes, as those of another person's clip",
         low=0,
         high=1,
     )
@@ -96,6 +115,7 @@ def make_example(
         - `token_scale` (F,): 1, or in the padding what the motion has faded to;
         - `face_mask` (F, 1, h, w): which share of each latent pixel is in the face's box;
         - `feature_mask` (F, 1, h, w): from 0 far from eyes and mouth to 1 in them;
+        - with a pose, `pose_images` (F, 3, H, W), uint8;
         - `noise` (F, c, h, w) and `noise_level` (), standard-normal, and `drop` (), uniform in [0, 1).
 
     Raises:
@@ -136,6 +156,8 @@ def make_example(
         example["face_crops"] = jitter_colors(faces.float() / 255, options, rng)
         example["pose_crops"] = pose_crops(motion[frames], sizes.motion).float() / 255
     head_level, expression_level = intensity_levels(clip.landmarks[chunk])
+    if options.pose != "none":  # drawn last, so that the others' draws are the same without
+        example["pose_images"] = _draw_poses(clip, frames, sizes.picture, options, rng)
 
     scale = sizes.latent / clip.frames.shape[1]
     return example | {
@@ -193,6 +215,29 @@ def _cached(clip: Clip, name: str) -> NDArray:
             "`cached_latents` and `cached_motion` off."
         )
     return values
+
+
+def _draw_poses(
+    clip: Clip, frames: NDArray[np.int64], side: int, options: ExampleOptions, rng: np.random.Generator
+) -> torch.Tensor:
+    """The skeletons of these frames, with edges dropped by chance: (F, 3, side, side) uint8."""
+    points = scaled_keypoints(clip, side)[frames]
+    keypoints, kept = drop_edges(drop_eyes(points, options.drop_eyes, rng), options.drop_edges, rng)
+    return as_tensor(list(draw_skeletons(keypoints, side, side, kept)))
+
+
+def scaled_keypoints(clip: Clip, side: int) -> NDArray[np.float32]:
+    """The clip's key points, (F, 134, 3), in pixels of its frames at another size.
+
+    Raises:
+        UserError: it has none.
+    """
+    if clip.keypoints is None:
+        raise UserError(
+            "Every clip needs its key points stored for skeletons, but one has none; prepare the clips with "
+            "--pose dwpose, or set `examples.pose` to none."
+        )
+    return moved(clip.keypoints, np.full(2, side / clip.frames.shape[1]), np.zeros(2))
 
 
 def _cached_latents(clip: Clip, sizes: Sizes) -> torch.Tensor:

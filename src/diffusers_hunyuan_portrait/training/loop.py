@@ -368,7 +368,7 @@ class Trainer:
     def _show_clip(self, clip: Clip) -> None:
         sampling = {"num_inference_steps": self.config.validation.inference_steps} | self.stage.sampling
         self.stage.eval()
-        frames, psnr = animate_clip(self.stage.pipe, clip, self.config.seed, sampling)
+        frames, psnr = animate_clip(self.stage.pipe, clip, self.config.seed, sampling, self.config.examples.pose)
         self.stage.train()
         path = Path(self.config.output) / "validation" / f"step-{self.step:08d}.mp4"
         write_clip(path, frames, clip.frame_rate)

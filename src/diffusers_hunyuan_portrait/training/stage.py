@@ -87,7 +87,9 @@ class Stage(nn.Module):
 
         sigmas = sigmas_at(batch["noise_level"], self.objective.log_sigma_mean, self.objective.log_sigma_std)
         noisy = add_noise(latents, batch["noise"], sigmas)
-        prediction = self.predict(noisy, sigmas, portrait_latents, image_tokens, motion_tokens)
+        # The pose is in all branches of guidance, so it is never dropped.
+        pose_images = batch.get("pose_images")
+        prediction = self.predict(noisy, sigmas, portrait_latents, image_tokens, motion_tokens, pose_images)
         target = v_target(latents, batch["noise"], sigmas)
         return weighted_loss(prediction, target, weigh(batch["face_mask"], batch["feature_mask"], self.objective))
 
@@ -98,6 +100,7 @@ class Stage(nn.Module):
         portrait_latents: torch.Tensor,
         image_tokens: torch.Tensor | None,
         motion_tokens: torch.Tensor | None,
+        pose_images: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The UNet's v, (B, F, c, h, w). Tokens that are `None` are left out, as zeros would be.
 
@@ -107,18 +110,22 @@ class Stage(nn.Module):
             portrait_latents: (B, c, h, w), unscaled.
             image_tokens: (B, S, C).
             motion_tokens: (B, F, M, C).
+            pose_images: (B, F, 3, H, W) uint8, or `None` for black.
         """
         batch_size, num_frames = noisy.shape[:2]
         image_latents = portrait_latents[:, None].expand(-1, num_frames, -1, -1, -1)
-        side = [length * self.pipe.vae_scale_factor for length in noisy.shape[-2:]]
-        black = noisy.new_zeros(1, 3, 1, *side)  # the pose picture of the released setting, in every frame
+        if pose_images is None:
+            side = [length * self.pipe.vae_scale_factor for length in noisy.shape[-2:]]
+            poses = noisy.new_zeros(1, 3, 1, *side)  # the pose picture of the released setting, in every frame
+        else:
+            poses = pose_images.transpose(1, 2).to(noisy) / 255  # (batch, 3, frames, H, W)
         return self.pipe.unet(
             torch.cat([scale_input(noisy, sigmas), image_latents], dim=2),
             time_of(sigmas),
             image_tokens,
             noisy.new_tensor(ADDED_IDS).expand(batch_size, -1),
             motion_hidden_states=motion_tokens,
-            pose_features=self.pipe.pose_guider(black).sample.transpose(1, 2),
+            pose_features=self.pipe.pose_guider(poses).sample.transpose(1, 2),
             return_dict=False,
         )[0]
 

@@ -16,7 +16,7 @@ from ..pipeline import MOTION_CHUNK, PAD_FRAMES
 from ..progress import no_progress
 from .clips import Clips
 from .config import TrainingConfig
-from .examples import Sizes, arcface_picture, as_tensor, dino_picture, make_example, resized
+from .examples import Sizes, arcface_picture, as_tensor, dino_picture, make_example, resized, scaled_keypoints
 
 if TYPE_CHECKING:
     from ..pipeline import HunyuanPortraitPipeline
@@ -59,37 +59,50 @@ def compare_motions(module: torch.nn.Module, batch: Mapping[str, torch.Tensor]) 
     return losses
 
 
-def conditions_of(pipe: "HunyuanPortraitPipeline", clip: Clip) -> PortraitConditions:
+def conditions_of(pipe: "HunyuanPortraitPipeline", clip: Clip, pose: str = "none") -> PortraitConditions:
     """What animates the clip's first frame with the clip's own motion; its points are known already."""
     sizes = Sizes.of(pipe)
     faces = face_crops(clip.frames, clip.landmarks, clip.face_boxes[0], sizes.motion)
     heads = pose_crops(clip.frames, sizes.motion)
     arcface = arcface_picture(clip.frames[0], clip.landmarks[0]).permute(1, 2, 0).numpy()
+    keypoints = None
+    if pose != "none":  # of the portrait's own person, in the portrait's own square: there is nothing to fit
+        padded = np.pad(scaled_keypoints(clip, sizes.picture), ((PAD_FRAMES, PAD_FRAMES), (0, 0), (0, 0)), "edge")
+        keypoints = torch.from_numpy(padded)[None]
     return PortraitConditions(
         portrait=as_tensor([resized(clip.frames[0], sizes.picture)]).float() / 127.5 - 1,
         dino_image=dino_picture(clip.frames[0], sizes.dino)[None],
         id_embedding=pipe._encode_identity(arcface),
         motion_tokens=pipe.encode_motion(faces.float() / 255, heads.float() / 255, clip.landmarks),
         pad_frames=PAD_FRAMES,
+        pose_keypoints=keypoints,
     )
 
 
 def animate_clip(
-    pipe: "HunyuanPortraitPipeline", clip: Clip, seed: int, sampling: Mapping[str, Any]
+    pipe: "HunyuanPortraitPipeline", clip: Clip, seed: int, sampling: Mapping[str, Any], pose: str = "none"
 ) -> tuple[NDArray[np.uint8], float]:
     """A held-out clip made again from its first frame and its motion.
 
     Args:
         sampling: arguments of the pipeline's call.
+        pose: what the pose guider is shown, as in training, but with all edges.
 
     Returns:
         (F, H, 3·W, 3): portrait, truth and result beside each other, of the clip's first second or so; and the
         result's PSNR in dB.
     """
     frames = slice(0, MOTION_CHUNK)
-    clip = Clip(clip.frames[frames], clip.landmarks[frames], clip.face_boxes[frames], clip.frame_rate)
+    keypoints = None if clip.keypoints is None else clip.keypoints[frames]
+    clip = Clip(
+        clip.frames[frames],
+        clip.landmarks[frames],
+        clip.face_boxes[frames],
+        clip.frame_rate,
+        keypoints=keypoints,
+    )
     output: Any = pipe(
-        conditions=conditions_of(pipe, clip),
+        conditions=conditions_of(pipe, clip, pose),
         generator=torch.Generator("cpu").manual_seed(seed),
         output_type="np",
         on_progress=no_progress,
