@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hi
 
 import typer
 
+from ..blending import BLENDS
 from ..errors import UserError
 from ..face.driving import CROPS
 from ..loading import DEFAULT_MODEL, MODEL_VARIABLE, PACKAGED, find_prepared
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from ..demo import Option
 
 WITHOUT_MODEL = "drawn-faces"  # what is shown where no other model is at hand
-# What the page settles itself: its files, who signs, and a codec that every browser plays.
-_SETTLED = {"portrait", "driving", "output", "compare", "preview", "certificate", "key", "no_provenance", "codec"}
-_SETTLED |= {"pose_eyes"}  # the page shows no skeletons
-_CHOICES: dict[str, Sequence[str]] = {"crop": tuple(CROPS), "head": HEADS}
+# What the page settles itself: its files, who signs, a codec that every browser plays, and that it has no skeletons.
+_FILES = {"portrait", "driving", "output", "compare", "preview", "certificate", "key"}
+_SETTLED = {*_FILES, "no_provenance", "codec", "pose_eyes"}
+_CHOICES: dict[str, Sequence[str]] = {"crop": tuple(CROPS), "head": HEADS, "blend": BLENDS}
 
 
 def demo(

@@ -236,8 +236,8 @@ class Video:
         """Portrait and driving clip, or motion.
 
         Raises:
-            UserError: one cannot be read, or the video's frames would be too small for a watermark, or a motion has
-                no key points where they are wanted.
+            UserError: one cannot be read, the video's frames would be too small for a watermark, or a motion has no
+                key points where they are wanted.
         """
         picture = read_image(self.portrait, self.background)
         if self.settings["watermark"] and not self.settings["crop_only"]:
