@@ -10,17 +10,12 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from .convert.checkpoint import DTYPES
 from .errors import UserError
-from .face.skeletons import PoseEstimator
-from .face.skeletons.dwpose import VARIABLE as DWPOSE_VARIABLE
-from .face.skeletons.dwpose import DWPose, find_files, import_rtmlib, named_path
 from .hub.consent import AcceptLicences
 from .hub.converted import CLASSES, choose_variant, fetch_converted, list_folder, read_index
-from .hub.dwpose import fetch_dwpose, find_dwpose
 from .hub.fetching import list_files
 from .hub.originals import PUBLISHED, HubName, find_place, find_ready, prepare
 from .model_folder import INDEX
 from .pipeline import HunyuanPortraitPipeline
-from .poses import check_pose
 from .progress import Progress
 from .tiny import make_tiny
 
@@ -172,53 +167,6 @@ def compress(pipe: HunyuanPortraitPipeline, weights: str) -> None:
                 "int8 weights need torchao; install it with `pip install 'diffusers-hunyuan-portrait[torchao]'`."
             ) from error
         quantize_(pipe.unet, Int8WeightOnlyConfig())
-
-
-def load_pose_estimator(
-    pose: str,
-    *,
-    device: torch.device | str | None = None,
-    path: str | Path | None = None,
-    on_progress: Progress | None = None,
-) -> PoseEstimator | None:
-    """What finds key points for a pose's skeletons; `None` for the pose "none".
-
-    Args:
-        pose: one of `poses.POSES`.
-        device: where it runs, the CPU by default.
-        path: where DWPose's files are, as `DWPose` takes it; by default what HUNYUAN_PORTRAIT_DWPOSE says, else
-            they are fetched from the Hub, once.
-        on_progress: told of the stages "download" and "check", in bytes.
-
-    Raises:
-        UserError: there is no such pose, or a path without one, or rtmlib is not installed, or the files are
-            missing, damaged, or not to be had.
-    """
-    check_pose(pose)
-    if pose == "none":
-        if path is not None:
-            raise UserError(f"Without a pose its files are not needed, but got {str(path)!r}; leave it out.")
-        return None
-    import_rtmlib()  # before hundreds of megabytes are fetched
-    return DWPose(named_path(path) or fetch_dwpose(on_progress), device)
-
-
-def missing_for_pose() -> str | None:
-    """What the pose "dwpose" lacks on this machine, as a sentence, or `None` where it lacks nothing."""
-    try:
-        import_rtmlib()
-        named = named_path()
-        if named is not None:
-            find_files(named)
-            return None
-    except UserError as error:
-        return str(error)
-    if find_dwpose() is not None:
-        return None
-    return (
-        "DWPose's files are not in the Hub's cache; --pose dwpose brings them there at its first run, or takes "
-        f"them from where --pose-path or {DWPOSE_VARIABLE} says."
-    )
 
 
 def load_lora(pipe: HunyuanPortraitPipeline, source: str) -> None:

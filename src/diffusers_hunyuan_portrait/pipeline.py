@@ -517,7 +517,7 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
                 with "absolute", and as in the portrait with "relative".
             pose: what the pose guider is shown: "none", black pictures, as the released weights have seen;
                 "dwpose", the driver's skeletons, moved and scaled to fit the portrait, for weights that were
-                trained with them; or what finds their key points, as `loading.load_pose_estimator` gives it.
+                trained with them; or what finds their key points, as `hub.dwpose.load_pose_estimator` gives it.
             pose_eyes: keep the eyes in the skeletons, for a clip of the portrait's own person; another's would
                 change the face's shape.
             pad_frames: frames added at each end, to fade the motion in and out, and dropped after decoding.
@@ -1195,7 +1195,7 @@ def _pose_estimator(pose: "PoseEstimator | str", device: torch.device) -> "PoseE
     if pose == "none":
         return None
     with _rooms_needed():
-        from .loading import load_pose_estimator
+        from .hub.dwpose import load_pose_estimator
 
     return load_pose_estimator(pose, device=device)
 

@@ -11,7 +11,7 @@ from diffusers_hunyuan_portrait.errors import CheckpointError, UserError
 from diffusers_hunyuan_portrait.face import Face, load_detector
 from diffusers_hunyuan_portrait.face.skeletons import fit_to_portrait
 from diffusers_hunyuan_portrait.face.skeletons.dwpose import DETECTOR_FILE, POSE_FILE, DWPose
-from diffusers_hunyuan_portrait.loading import load_pose_estimator
+from diffusers_hunyuan_portrait.hub.dwpose import load_pose_estimator
 
 # COCO's points as OpenPose orders them; the neck is between the shoulders.
 ORDER = [0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]

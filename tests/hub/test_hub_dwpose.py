@@ -3,8 +3,7 @@
 import pytest
 
 from diffusers_hunyuan_portrait.errors import UserError
-from diffusers_hunyuan_portrait.hub.dwpose import FILES, fetch_dwpose, find_dwpose
-from diffusers_hunyuan_portrait.loading import missing_for_pose
+from diffusers_hunyuan_portrait.hub.dwpose import FILES, fetch_dwpose, find_dwpose, missing_for_pose
 
 REPOSITORY = "yzd-v/DWPose"
 CONTENT = {name: bytes(range(256)) * 20 + name.encode() for name in FILES}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..demo import Option
 
 WITHOUT_MODEL = "drawn-faces"  # what is shown where no other model is at hand
-# What the page settles itself: its files, who signs, a codec that every browser plays, and that it has no skeletons.
+# What the page settles itself: its files, who signs, a codec that every browser plays, and that there is no pose.
 _FILES = {"portrait", "driving", "output", "compare", "preview", "certificate", "key"}
 _SETTLED = {*_FILES, "no_provenance", "codec", "pose_eyes"}
 _CHOICES: dict[str, Sequence[str]] = {"crop": tuple(CROPS), "head": HEADS, "blend": BLENDS}

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..errors import UserError
 from ..face import DETECTORS, missing_for_detector, resolve_detector
+from ..hub.dwpose import missing_for_pose
 from ..loading import (
     DEFAULT_MODEL,
     MODEL_VARIABLE,
@@ -19,7 +20,6 @@ from ..loading import (
     choose_device,
     choose_dtype,
     find_prepared,
-    missing_for_pose,
 )
 from ..provenance import find_networks
 

@@ -7,7 +7,8 @@ import typer
 
 from ..errors import UserError
 from ..face import check_choice, check_crop, load_detector
-from ..loading import DEFAULT_MODEL, choose_device, choose_dtype, load_pipeline, load_pose_estimator
+from ..hub.dwpose import load_pose_estimator
+from ..loading import DEFAULT_MODEL, choose_device, choose_dtype, load_pipeline
 from ..media.paths import writable_folder
 from ..motion import SUFFIX
 from ..poses import check_pose

@@ -13,6 +13,7 @@ from ..blending import check_blend
 from ..errors import UserError
 from ..face import Detector, check_choice, check_crop, load_detector
 from ..face.skeletons import PoseEstimator
+from ..hub.dwpose import load_pose_estimator
 from ..loading import (
     check_compression,
     check_offload,
@@ -22,7 +23,6 @@ from ..loading import (
     compress,
     load_lora,
     load_pipeline,
-    load_pose_estimator,
 )
 from ..media import check_output, parse_colour, read_image
 from ..media.images import Colour
@@ -236,8 +236,8 @@ class Video:
         """Portrait and driving clip, or motion.
 
         Raises:
-            UserError: one cannot be read, the video's frames would be too small for a watermark, or a motion has no
-                key points where they are wanted.
+            UserError: one cannot be read, the frames would be too small for a watermark, or a motion has no key
+                points where they are wanted.
         """
         picture = read_image(self.portrait, self.background)
         if self.settings["watermark"] and not self.settings["crop_only"]:

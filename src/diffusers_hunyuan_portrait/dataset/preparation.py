@@ -32,7 +32,8 @@ from ..errors import UserError
 from ..face import Detector, load_detector, resolve_detector
 from ..face.skeletons import PoseEstimator
 from ..hub.converted import choose_variant, list_folder, read_index
-from ..loading import choose_device, load_pose_estimator
+from ..hub.dwpose import load_pose_estimator
+from ..loading import choose_device
 from ..media import VideoReader
 from ..models import MotionExtractor
 from ..poses import check_pose
@@ -62,7 +63,7 @@ class PrepareSettings:
         anchors: the random frames of each clip that expressions are taken for.
         device: what networks run on, or "auto".
         pose: whether the key points of skeletons are stored: "none" or "dwpose".
-        pose_path: see `loading.load_pose_estimator`.
+        pose_path: see `hub.dwpose.load_pose_estimator`.
 
     Raises:
         UserError: a number is out of range, or the model is missing or not used, or there is no such pose.

@@ -1,13 +1,25 @@
-"""DWPose's two files from the Hub: fetched once, and found in the Hub client's cache from then on."""
+"""DWPose, its two files named or fetched from the Hub: once, and found in the Hub client's cache from then on."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from diffusers.utils import logging
 from huggingface_hub import constants
 
 from ..errors import UserError
-from ..face.skeletons.dwpose import DETECTOR_FILE, POSE_FILE, REPOSITORY, VARIABLE
+from ..face.skeletons import PoseEstimator
+from ..face.skeletons.dwpose import (
+    DETECTOR_FILE,
+    POSE_FILE,
+    REPOSITORY,
+    VARIABLE,
+    DWPose,
+    find_files,
+    import_rtmlib,
+    named_path,
+)
+from ..poses import check_pose
 from ..progress import Progress, no_progress
 from .fetching import (
     HubFile,
@@ -24,6 +36,53 @@ logger = logging.get_logger(__name__)
 
 REVISION = constants.DEFAULT_REVISION
 FILES = (DETECTOR_FILE, POSE_FILE)
+
+
+def load_pose_estimator(
+    pose: str,
+    *,
+    device: torch.device | str | None = None,
+    path: str | Path | None = None,
+    on_progress: Progress | None = None,
+) -> PoseEstimator | None:
+    """What finds key points for a pose's skeletons; `None` for the pose "none".
+
+    Args:
+        pose: one of `poses.POSES`.
+        device: where it runs, the CPU by default.
+        path: where DWPose's files are, as `DWPose` takes it; by default what HUNYUAN_PORTRAIT_DWPOSE says, else
+            they are fetched from the Hub, once.
+        on_progress: told of the stages "download" and "check", in bytes.
+
+    Raises:
+        UserError: there is no such pose, or a path without one, or rtmlib is not installed, or the files are
+            missing, damaged, or not to be had.
+    """
+    check_pose(pose)
+    if pose == "none":
+        if path is not None:
+            raise UserError(f"Without a pose its files are not needed, but got {str(path)!r}; leave it out.")
+        return None
+    import_rtmlib()  # before hundreds of megabytes are fetched
+    return DWPose(named_path(path) or fetch_dwpose(on_progress), device)
+
+
+def missing_for_pose() -> str | None:
+    """What the pose "dwpose" lacks on this machine, as a sentence, or `None` where it lacks nothing."""
+    try:
+        import_rtmlib()
+        named = named_path()
+        if named is not None:
+            find_files(named)
+            return None
+    except UserError as error:
+        return str(error)
+    if find_dwpose() is not None:
+        return None
+    return (
+        "DWPose's files are not in the Hub's cache; --pose dwpose brings them there at its first run, or takes "
+        f"them from where --pose-path or {VARIABLE} says."
+    )
 
 
 def fetch_dwpose(on_progress: Progress | None = None) -> Path:
