@@ -54,7 +54,16 @@ PAD_FRAMES = 15  # at each end of a clip, generated and dropped
 # The latents of a clip with more frames wait in the host's memory, and a GPU has only those it works on.
 RESIDENT_FRAMES = 64
 # Beyond these no machine has the memory, and a slip of the keyboard would have the system end the process.
-MAX_SIDE, MAX_WINDOW, MAX_STEPS = 4096, 1024, 10_000  # pixels, frames, steps
+MAX_SIDE = 4096  # pixels
+# The least and the most of arguments of a run that are counts.
+LIMITS: dict[str, tuple[int, int | None]] = {
+    "num_inference_steps": (1, 10_000),
+    "cache_interval": (1, None),
+    "window_size": (1, 1024),
+    "window_overlap": (0, None),
+    "window_shift": (0, None),
+    "decode_chunk_size": (1, None),
+}
 
 Guidance = float | tuple[float, float]
 
@@ -1091,17 +1100,16 @@ class HunyuanPortraitPipeline(PersistenceMixin, DiffusionPipeline, HunyuanPortra
             "num_inference_steps": num_inference_steps,
             "cache_interval": cache_interval,
             "window_size": window_size,
+            "window_overlap": window_overlap,
+            "window_shift": window_shift,
             "decode_chunk_size": decode_chunk_size,
         }
         for name, value in counts.items():
-            if value < 1:
-                raise UserError(f"`{name}` is {value}; it must be at least 1.")
-        for name, value in {"window_overlap": window_overlap, "window_shift": window_shift}.items():
-            if value < 0:
-                raise UserError(f"`{name}` is {value}; it must not be negative.")
-        for name, limit in {"num_inference_steps": MAX_STEPS, "window_size": MAX_WINDOW}.items():
-            if counts[name] > limit:
-                raise UserError(f"`{name}` is {counts[name]}; it must be at most {limit}.")
+            least, most = LIMITS[name]
+            if value < least:
+                raise UserError(f"`{name}` is {value}; it must {'be at least 1' if least else 'not be negative'}.")
+            if most is not None and value > most:
+                raise UserError(f"`{name}` is {value}; it must be at most {most}.")
         if window_overlap >= window_size:
             raise UserError(
                 f"`window_size` is {window_size} and `window_overlap` {window_overlap}; a window must be longer "

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..face.driving import CROPS
 from ..loading import DEFAULT_MODEL, MODEL_VARIABLE, PACKAGED, find_prepared
 from ..motion import HEADS
+from ..pipeline import LIMITS
 from . import options
 from .animate import animate
 from .display import console
@@ -29,6 +30,7 @@ WITHOUT_MODEL = "drawn-faces"  # what is shown where no other model is at hand
 # What the page settles itself: its files, who signs, a codec that every browser plays, and that there is no pose.
 _FILES = {"portrait", "driving", "output", "compare", "preview", "certificate", "key"}
 _SETTLED = {*_FILES, "no_provenance", "codec", "pose_eyes"}
+_ARGUMENTS = {"steps": "num_inference_steps"}  # what the call has another name for
 _CHOICES: dict[str, Sequence[str]] = {"crop": tuple(CROPS), "head": HEADS, "blend": BLENDS}
 
 
@@ -166,6 +168,7 @@ def _options() -> list["Option"]:
         if name in _SETTLED | OF_THE_MODEL:
             continue
         kind, said = get_args(hints[name])  # of Annotated
+        least, most = LIMITS.get(_ARGUMENTS.get(name, name), (said.min, said.max))
         word_kinds = [one for one in get_args(kind) or [kind] if one is not type(None)]
         found.append(
             Option(
@@ -173,8 +176,8 @@ def _options() -> list["Option"]:
                 kind=kinds.get(word_kinds[0], "text"),
                 default=parameter.default,
                 help=said.help,
-                least=said.min,
-                most=said.max,
+                least=least,
+                most=most,
                 choices=_CHOICES.get(name, ()),
                 unset=said.show_default if isinstance(said.show_default, str) else "",
             )

@@ -37,6 +37,12 @@ class Option:
 
     def field(self) -> gr.components.Component:
         """What it is set by on the page."""
+        field = self._field()
+        # Gradio's own check would say something else than the command line, whose check follows.
+        field.preprocess = lambda payload: payload  # type: ignore[method-assign]
+        return field
+
+    def _field(self) -> gr.components.Component:
         shared: dict[str, Any] = {"label": self.label, "info": self.help, "elem_id": f"option-{self.name}"}
         if self.kind == "flag":
             return gr.Checkbox(bool(self.default), **shared)
@@ -45,9 +51,7 @@ class Option:
         if self.kind == "text" or self.default is None:  # a number's field cannot be empty
             return gr.Textbox(self.default or "", placeholder=self.unset, max_lines=1, max_length=100, **shared)
         shared |= {"minimum": self.least, "maximum": self.most}
-        if self.kind == "whole":
-            return gr.Number(self.default, precision=0, **shared)
-        return gr.Number(self.default, step=0.05, **shared)
+        return gr.Number(self.default, step=1 if self.kind == "whole" else 0.05, **shared)
 
     def words(self, value: Any) -> str | None:
         """What the command line would be given for a field's value; `None` for the default."""
