@@ -9,33 +9,21 @@ import torch
 from astronaut import moving_frames, portrait_picture
 
 from diffusers_hunyuan_portrait.errors import UserError
-from diffusers_hunyuan_portrait.face import crop_portrait, load_detector
+from diffusers_hunyuan_portrait.face import crop_portrait
 from diffusers_hunyuan_portrait.models.attention import PortraitCrossAttention, Tokens
 from diffusers_hunyuan_portrait.motion import DrivingMotion
-from diffusers_hunyuan_portrait.tiny import make_tiny
+from diffusers_hunyuan_portrait.progress import no_progress
 
 NUM_FRAMES, PAD = 5, 2
 ANGLES = slice(-6, -3)  # of a motion token: the head's, in degrees
 REST = torch.tensor([10.0, -20.0, 170.0])
 
 
-def quiet(stage, done, total):
-    pass
-
-
-@pytest.fixture(scope="module")
-def pipe():
-    return make_tiny(torch.float32)
-
-
-@pytest.fixture(scope="module")
-def detector():
-    return load_detector("mtcnn")
-
-
 @pytest.fixture(scope="module")
 def motion(pipe, detector) -> DrivingMotion:
-    return pipe.prepare_motion(np.stack(list(moving_frames(NUM_FRAMES))), detector=detector, on_progress=quiet)
+    return pipe.prepare_motion(
+        np.stack(list(moving_frames(NUM_FRAMES))), detector=detector, on_progress=no_progress
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +32,7 @@ def prepare(pipe, detector, motion):
 
     def tokens(**settings) -> torch.Tensor:
         conditions = pipe.prepare_conditions(
-            portrait_picture(), motion, detector=detector, pad_frames=PAD, on_progress=quiet, **settings
+            portrait_picture(), motion, detector=detector, pad_frames=PAD, on_progress=no_progress, **settings
         )
         return conditions.motion_tokens[0, PAD:-PAD]
 
@@ -127,7 +115,7 @@ def test_attention_to_the_motion_is_multiplied():
 
 
 def test_a_run_takes_the_scale(pipe, prepare, detector, motion):
-    conditions = pipe.prepare_conditions(portrait_picture(), motion, detector=detector, on_progress=quiet)
+    conditions = pipe.prepare_conditions(portrait_picture(), motion, detector=detector, on_progress=no_progress)
 
     def latents(conditions, **settings) -> torch.Tensor:
         return pipe(
@@ -135,7 +123,7 @@ def test_a_run_takes_the_scale(pipe, prepare, detector, motion):
             num_inference_steps=2,
             generator=torch.Generator().manual_seed(0),
             output_type="latent",
-            on_progress=quiet,
+            on_progress=no_progress,
             **settings,
         ).frames
 

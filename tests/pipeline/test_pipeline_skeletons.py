@@ -13,16 +13,13 @@ from runs import Calls, make_conditions, small_run
 from diffusers_hunyuan_portrait import PortraitConditions
 from diffusers_hunyuan_portrait.conditions import EASING
 from diffusers_hunyuan_portrait.errors import UserError
-from diffusers_hunyuan_portrait.face import load_detector, skeletons
+from diffusers_hunyuan_portrait.face import skeletons
 from diffusers_hunyuan_portrait.face.skeletons.dwpose import DWPose
 from diffusers_hunyuan_portrait.face.skeletons.keypoints import EYES
+from diffusers_hunyuan_portrait.progress import no_progress
 from diffusers_hunyuan_portrait.tiny import make_tiny
 
 NUM_FRAMES = 6
-
-
-def quiet(stage, done, total):
-    pass
 
 
 def scattered(num_frames: int, size: int = 64) -> torch.Tensor:
@@ -38,16 +35,6 @@ def as_pictures(keypoints: torch.Tensor, size: int = 64) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def pipe():
-    return make_tiny(torch.float32)
-
-
-@pytest.fixture(scope="module")
-def detector():
-    return load_detector("mtcnn")
-
-
-@pytest.fixture(scope="module")
 def estimator(tmp_path_factory):
     return DWPose(write_dwpose(tmp_path_factory.mktemp("dwpose")))
 
@@ -56,7 +43,7 @@ def estimator(tmp_path_factory):
 def prepared(pipe, detector, estimator) -> PortraitConditions:
     frames = np.stack(list(dotted_frames(NUM_FRAMES)))
     return pipe.prepare_conditions(
-        dotted_portrait(), frames, detector=detector, pose=estimator, pad_frames=2, on_progress=quiet
+        dotted_portrait(), frames, detector=detector, pose=estimator, pad_frames=2, on_progress=no_progress
     )
 
 
@@ -87,10 +74,10 @@ def test_no_more_than_a_window_is_drawn_at_once(tiny_pipeline, monkeypatch, num_
 def test_black_is_the_default_and_draws_nothing(pipe, detector, monkeypatch):
     calls = Calls(monkeypatch, skeletons, "draw_skeletons")
     frames = np.stack(list(dotted_frames(2)))
-    conditions = pipe.prepare_conditions(dotted_portrait(), frames, detector=detector, on_progress=quiet)
+    conditions = pipe.prepare_conditions(dotted_portrait(), frames, detector=detector, on_progress=no_progress)
     assert conditions.pose_images is None
     assert conditions.pose_keypoints is None
-    pipe(conditions=conditions, num_inference_steps=1, output_type="latent", on_progress=quiet)
+    pipe(conditions=conditions, num_inference_steps=1, output_type="latent", on_progress=no_progress)
     assert calls.count == 0
 
 
@@ -116,7 +103,7 @@ def test_padding_repeats_the_ends(prepared):
 
 def test_the_eyes_stay_where_they_are_wanted(pipe, detector, estimator):
     frames = np.stack(list(dotted_frames(2)))
-    settings = {"detector": detector, "pose": estimator, "pose_eyes": True, "on_progress": quiet}
+    settings = {"detector": detector, "pose": estimator, "pose_eyes": True, "on_progress": no_progress}
     conditions = pipe.prepare_conditions(dotted_portrait(), frames, **settings)
     assert (conditions.pose_keypoints[:, :, list(EYES), 2] > 0).all()
 
@@ -132,7 +119,7 @@ def test_stored_conditions_run_as_before(pipe, prepared):
             num_inference_steps=1,
             generator=torch.Generator().manual_seed(0),
             output_type="latent",
-            on_progress=quiet,
+            on_progress=no_progress,
         ).frames
         for conditions in (prepared, loaded)
     ]
@@ -153,7 +140,7 @@ class Blinking:
 def test_a_frame_without_the_person_holds_and_goes_over_smoothly(pipe, detector, estimator):
     missed = range(2, 2 + EASING + 4)
     frames = np.stack(list(dotted_frames(missed.stop + 2)))
-    settings = {"pose": estimator, "pad_frames": 0, "on_progress": quiet}
+    settings = {"pose": estimator, "pad_frames": 0, "on_progress": no_progress}
     held = pipe.prepare_conditions(dotted_portrait(), frames, detector=Blinking(detector, missed), **settings)
     seen = pipe.prepare_conditions(dotted_portrait(), frames, detector=detector, **settings)
     nose, own = held.pose_keypoints[0, :, 0, :2], seen.pose_keypoints[0, :, 0, :2]
@@ -169,7 +156,7 @@ def test_a_frame_without_the_person_holds_and_goes_over_smoothly(pipe, detector,
 def test_it_is_told_once_that_the_released_weights_saw_black(detector, estimator, caplog):
     pipe, frames = make_tiny(torch.float32), np.stack(list(dotted_frames(1)))
     for pose in ("none", estimator, estimator):
-        pipe.prepare_conditions(dotted_portrait(), frames, detector=detector, pose=pose, on_progress=quiet)
+        pipe.prepare_conditions(dotted_portrait(), frames, detector=detector, pose=pose, on_progress=no_progress)
         told = caplog.text.count("The released weights have seen black pose pictures only")
         assert told == (0 if pose == "none" else 1)
 
@@ -192,6 +179,6 @@ def test_a_portrait_without_a_skeleton_is_told_before_the_clip_is_read(pipe, det
     calls = Calls(monkeypatch, pipe, "_read_motion")
     with pytest.raises(UserError, match="no nose in the portrait"):
         pipe.prepare_conditions(
-            portrait_picture(), dotted_portrait()[None], detector=detector, pose=estimator, on_progress=quiet
+            portrait_picture(), dotted_portrait()[None], detector=detector, pose=estimator, on_progress=no_progress
         )
     assert calls.count == 0
