@@ -1,7 +1,8 @@
-"""Fixtures that several rooms share: the tiny networks with golden weights, as published and as converted."""
+"""Fixtures that several rooms share: the tiny networks with golden weights, and the command line."""
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from synthetic import published_manifests, state_dict, tiny_model
 
 import diffusers_hunyuan_portrait as hp
+from diffusers_hunyuan_portrait.cli.main import run
 
 ALL_THREADS = torch.get_num_threads()
 
@@ -77,3 +79,20 @@ def tiny_model_dir(tiny_source: Path, tiny_config: dict, tmp_path_factory: pytes
 def tiny_pipeline(tiny_model_dir: Path) -> hp.HunyuanPortraitPipeline:
     """The pipeline loaded from `tiny_model_dir`; who changes it (offload, type) loads another."""
     return hp.HunyuanPortraitPipeline.from_pretrained(tiny_model_dir)
+
+
+@pytest.fixture
+def command(monkeypatch, capfd):
+    """Runs the command line with these words, in-process; gives the exit code and all it said, as one line."""
+
+    def call(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["hunyuan-portrait", *map(str, words)])
+        try:
+            run()
+            code = 0
+        except SystemExit as leaving:
+            code = leaving.code or 0
+        captured = capfd.readouterr()
+        return code, " ".join((captured.err + captured.out).split())
+
+    return call

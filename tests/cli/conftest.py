@@ -1,6 +1,5 @@
-"""The command line, run within the test's own process."""
+"""`animate` on a small model, and what it is given."""
 
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,25 +7,7 @@ import pytest
 from astronaut import SHORT, moving_frames, portrait_picture
 from PIL import Image
 
-from diffusers_hunyuan_portrait.cli.main import run
 from diffusers_hunyuan_portrait.media import VideoWriter
-
-
-@pytest.fixture
-def command(monkeypatch, capfd):
-    """Runs the command line with these words; gives the exit code and all it said, in one line."""
-
-    def call(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["hunyuan-portrait", *map(str, words)])
-        try:
-            run()
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        captured = capfd.readouterr()
-        return code, " ".join((captured.err + captured.out).split())
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,10 @@
 """The demo's scripts: a portrait, a driver of somebody else and the truth, and all beside the result."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from examples_loading import load_example
 from PIL import Image
 
 from diffusers_hunyuan_portrait.drawn_faces import draw, locate
@@ -16,15 +15,7 @@ COLOURS = {"portrait": (200, 60, 60), "driving": (60, 200, 60), "animated": (60,
 NUM_FRAMES = 9
 
 
-def load(name: str) -> ModuleType:
-    path = Path(__file__).parents[2] / "examples" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-drawn_demo, comparing = load("make_drawn_demo"), load("compare_videos")
+drawn_demo, comparing = load_example("make_drawn_demo"), load_example("compare_videos")
 
 
 def test_it_has_a_portrait_a_driver_of_somebody_else_and_the_truth(tmp_path):

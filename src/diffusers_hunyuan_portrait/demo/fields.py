@@ -1,6 +1,6 @@
 """The settings as fields of the page: of each option its name, default and limits, and back to words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,21 +37,16 @@ class Option:
 
     def field(self) -> gr.components.Component:
         """What it is set by on the page."""
-        field = self._field()
-        # Gradio's own check would say something else than the command line, whose check follows.
-        field.preprocess = lambda payload: payload  # type: ignore[method-assign]
-        return field
-
-    def _field(self) -> gr.components.Component:
         shared: dict[str, Any] = {"label": self.label, "info": self.help, "elem_id": f"option-{self.name}"}
         if self.kind == "flag":
-            return gr.Checkbox(bool(self.default), **shared)
+            return as_given(gr.Checkbox(bool(self.default), **shared))
         if self.choices:
-            return gr.Dropdown(list(self.choices), value=self.default or None, **shared)
+            return as_given(gr.Dropdown(list(self.choices), value=self.default or None, **shared))
         if self.kind == "text" or self.default is None:  # a number's field cannot be empty
-            return gr.Textbox(self.default or "", placeholder=self.unset, max_lines=1, max_length=100, **shared)
+            shared |= {"placeholder": self.unset, "max_lines": 1, "max_length": 100}
+            return as_given(gr.Textbox(self.default or "", **shared))
         shared |= {"minimum": self.least, "maximum": self.most}
-        return gr.Number(self.default, step=1 if self.kind == "whole" else 0.05, **shared)
+        return as_given(gr.Number(self.default, step=1 if self.kind == "whole" else 0.05, **shared))
 
     def words(self, value: Any) -> str | None:
         """What the command line would be given for a field's value; `None` for the default."""
@@ -64,6 +59,15 @@ class Option:
         if self.kind == "whole" and isinstance(value, float) and value.is_integer():
             return str(int(value))
         return str(value)
+
+
+def as_given(field: Any, value_of: Callable[[Any], Any] = lambda payload: payload) -> Any:
+    """The field, taking what it is given unchecked: of what is wrong this program says what the command line does.
+
+    It is set on the one field: for a class of ours Gradio would write a file beside its source.
+    """
+    field.preprocess = lambda payload: None if payload is None else value_of(payload)
+    return field
 
 
 def words_of(options: Sequence[Option], values: Sequence[Any]) -> dict[str, str]:

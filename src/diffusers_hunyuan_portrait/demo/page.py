@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..face import Face, names_place
 from ..media import open_frames
 from .faces import Picture, choices_of, faces_of_clip, faces_of_portrait, framed
-from .fields import Option, settings_of, words_of
+from .fields import Option, as_given, settings_of, words_of
 from .markup import bar_of, notice_of, sentence_of
 from .visits import Result, Visits
 from .workshop import Job, Order, Workshop
@@ -71,9 +71,8 @@ class Page:
         none_to_choose = gr.Radio(choices=[], value=None, visible=False)
         if path is None:
             return "", none_to_choose
-        self.visits.hold(_session(request), Path(path))
         try:
-            picture, faces = find(Path(path))
+            picture, faces = find(self.visits.hold(_session(request), path))
         except UserError as error:
             return notice_of(self._said(error)), none_to_choose
         if len(faces) == 1:
@@ -104,10 +103,10 @@ class Page:
         if portrait is None or driving is None:
             raise UserError(f"Give {'a portrait' if portrait is None else 'a driving clip'} first.")
         session = _session(request)
-        self.visits.hold(session, Path(portrait), Path(driving))
+        portrait, driving = self.visits.hold(session, portrait), self.visits.hold(session, driving)
         visit = self.visits.of(session)
         visit.jobs[:] = [job for job in visit.jobs if not job.is_over]
-        self._check_length(Path(driving))
+        self._check_length(driving)
         words = words_of(self.options, values)
         for name in CHOSEN_BY_PICTURE:
             if not names_place(
@@ -116,9 +115,9 @@ class Page:
                 raise UserError(f"There is no face {words[name]!r}; choose one by its place or its number.")
         number = visit.count = visit.count + 1
         video, comparison = visit.folder / f"animated-{number}.mp4", visit.folder / f"side-by-side-{number}.mp4"
-        job = self.workshop.submit(self.take_order(Path(portrait), Path(driving), video, comparison, words))
+        job = self.workshop.submit(self.take_order(portrait, driving, video, comparison, words))
         visit.jobs.append(job)
-        return _Started(job, Path(portrait).name, Path(driving).name, words, video, comparison)
+        return _Started(job, portrait.name, driving.name, words, video, comparison)
 
     async def make(
         self, request: gr.Request, portrait: str | None, driving: str | None, *values: Any
@@ -360,7 +359,7 @@ def _heading(model: str) -> str:
 
 
 def _portrait_upload() -> gr.Image:
-    field = gr.Image(
+    picture = gr.Image(
         label="Portrait",
         elem_id="portrait",
         type="filepath",
@@ -368,10 +367,7 @@ def _portrait_upload() -> gr.Image:
         sources=["upload", "webcam", "clipboard"],
         height=300,
     )
-    # Gradio would open the file first, and of one that it cannot open say something else than this program does.
-    # It is set on the one field, as for a class of ours Gradio writes a file beside its source.
-    field.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
-    return field
+    return as_given(picture, lambda payload: payload.path)
 
 
 def _choice(label: str, elem_id: str) -> gr.Radio:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from .workshop import Job
 
 
@@ -67,9 +68,17 @@ class Visits:
                 self._visits[session] = Visit(folder)
             return self._visits[session]
 
-    def hold(self, session: str, *uploads: Path) -> None:
-        """Keeps uploads until the visit ends."""
-        self.of(session).uploads.update(uploads)
+    def hold(self, session: str, upload: str) -> Path:
+        """Keeps an upload until the visit ends; gives its path.
+
+        Raises:
+            UserError: it is none. A client may name anything in the visits' folder, and that folder too.
+        """
+        path = Path(upload)
+        if not path.is_file() or self.root.resolve() not in path.resolve().parents:
+            raise UserError(f"There is no upload {path.name!r}; upload the file, or upload it again.")
+        self.of(session).uploads.add(path)
+        return path
 
     def end(self, session: str) -> None:
         """Cancels the visit's jobs and removes its files, but for those uploads that another has sent too.
