@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffusers_hunyuan_portrait.demo.visits import Visits
+from diffusers_hunyuan_portrait.demo.visits import LONGEST_SILENCE, Visits
 from diffusers_hunyuan_portrait.demo.workshop import Job
 from diffusers_hunyuan_portrait.errors import UserError
 
@@ -74,3 +74,13 @@ def test_only_an_upload_is_held(visits, tmp_path):
     visits.end("one")
     assert outside.exists()
     assert visits.root.exists()
+
+
+def test_who_was_not_heard_of_for_a_day_is_gone_when_somebody_comes(visits):
+    """But not who waits for a job, however long it takes."""
+    for name in ("gone", "waiting"):
+        visits.of(name).seen -= LONGEST_SILENCE + 1
+    visits.of("waiting").jobs.append(Job(order=None))
+    visits.of("waiting").seen -= LONGEST_SILENCE + 1
+    here = visits.of("here")
+    assert set(visits.root.iterdir()) == {here.folder, visits.of("waiting").folder}

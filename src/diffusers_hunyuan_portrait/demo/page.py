@@ -18,7 +18,7 @@ from ..media import open_frames
 from .faces import Picture, choices_of, faces_of_clip, faces_of_portrait, framed
 from .fields import Option, as_given, settings_of, words_of
 from .markup import bar_of, notice_of, sentence_of
-from .visits import Result, Visits
+from .visits import Result, Visit, Visits
 from .workshop import Job, Order, Workshop
 
 TakeOrder: TypeAlias = Callable[[Path, Path, Path, Path | None, Mapping[str, str]], Order]
@@ -117,7 +117,7 @@ class Page:
         video, comparison = visit.folder / f"animated-{number}.mp4", visit.folder / f"side-by-side-{number}.mp4"
         job = self.workshop.submit(self.take_order(portrait, driving, video, comparison, words))
         visit.jobs.append(job)
-        return _Started(job, portrait.name, driving.name, words, video, comparison)
+        return _Started(visit, job, portrait.name, driving.name, words, video, comparison)
 
     async def make(
         self, request: gr.Request, portrait: str | None, driving: str | None, *values: Any
@@ -150,10 +150,10 @@ class Page:
             raise self._shown(UserError(job.error))
         parts: dict[str, Any] = {"status": sentence_of(job, 0), "bar": ""}
         if job.state == "done":
-            visit = self.visits.of(_session(request))
-            visit.results.append(self._result(started))
-            parts |= self.show(request, len(visit.results) - 1)
-            names = [(result.name, number) for number, result in enumerate(visit.results)]
+            results = started.visit.results
+            results.append(self._result(started))
+            parts |= _shown_parts(results[-1])
+            names = [(result.name, number) for number, result in enumerate(results)]
             parts["history"] = gr.Dropdown(choices=names, value=len(names) - 1, visible=True)
         yield parts
 
@@ -195,15 +195,7 @@ class Page:
         results = self.visits.of(_session(request)).results
         if number is None or not 0 <= number < len(results):
             return {}
-        result = results[number]
-        return {
-            "comparison": str(result.comparison),
-            "video": str(result.video),
-            "download": str(result.video),
-            "settings": json.dumps(result.settings, indent=2),
-            "command": result.command,
-            "results": gr.Column(visible=True),
-        }
+        return _shown_parts(results[number])
 
     def _result(self, started: "_Started") -> Result:
         words = started.words | {"seed": str(started.job.seed)}
@@ -336,12 +328,25 @@ class Page:
 class _Started:
     """A job of a visit, and what it is of."""
 
+    visit: Visit
     job: Job
     portrait: str
     driving: str
     words: dict[str, str]
     video: Path
     comparison: Path
+
+
+def _shown_parts(result: Result) -> dict[str, Any]:
+    """The page's parts that show a result."""
+    return {
+        "comparison": str(result.comparison),
+        "video": str(result.video),
+        "download": str(result.video),
+        "settings": json.dumps(result.settings, indent=2),
+        "command": result.command,
+        "results": gr.Column(visible=True),
+    }
 
 
 NOTICE = (

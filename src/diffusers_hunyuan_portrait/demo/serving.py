@@ -91,6 +91,10 @@ def _theme() -> Any:
     return theme.set(  # where the default's has too little contrast with what is behind it
         body_text_color_subdued="*neutral_600",
         block_info_text_color="*neutral_600",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
+        input_border_color="*neutral_500",
+        input_border_color_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",

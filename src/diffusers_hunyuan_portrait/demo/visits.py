@@ -3,12 +3,15 @@
 import secrets
 import shutil
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from .workshop import Job
+
+LONGEST_SILENCE = 24 * 3600  # seconds; what is said last after a page was closed begins a visit that nobody ends
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Visit:
         results: what it has made, the latest last.
         jobs: those of its jobs that are not over.
         count: of the jobs that it has asked for.
+        seen: when it was last heard of, by the clock of `time.monotonic`.
     """
 
     folder: Path
@@ -39,6 +43,12 @@ class Visit:
     results: list[Result] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     count: int = 0
+    seen: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a job of it waits or runs."""
+        return not all(job.is_over for job in self.jobs)
 
     def cancel(self) -> None:
         """Ends all its jobs."""
@@ -60,13 +70,20 @@ class Visits:
         root.mkdir(parents=True, exist_ok=True)
 
     def of(self, session: str) -> Visit:
-        """The visit of a session, a new one where it is new."""
+        """The visit of a session, a new one where it is new; who was not heard of for a day is taken for gone."""
         with self._lock:
-            if session not in self._visits:
+            is_new = session not in self._visits
+            if is_new:
                 folder = self.root / secrets.token_urlsafe(24)
                 folder.mkdir()
                 self._visits[session] = Visit(folder)
-            return self._visits[session]
+            visit = self._visits[session]
+            visit.seen = time.monotonic()
+            latest = visit.seen - LONGEST_SILENCE
+            gone = [name for name, other in self._visits.items() if other.seen < latest and not other.is_at_work]
+        for name in gone if is_new else ():
+            self.end(name)
+        return visit
 
     def hold(self, session: str, upload: str) -> Path:
         """Keeps an upload until the visit ends; gives its path.
