@@ -109,10 +109,9 @@ class Page:
         self._check_length(driving)
         words = words_of(self.options, values)
         for name in CHOSEN_BY_PICTURE:
-            if not names_place(
-                words.get(name, "largest")
-            ):  # on the command line it may be a path, which is the server's
-                raise UserError(f"There is no face {words[name]!r}; choose one by its place or its number.")
+            which = words.get(name, "largest")
+            if not names_place(which):  # on the command line it may be a path, which here would be the server's
+                raise UserError(f"There is no face {which!r}; choose one by its place or its number.")
         number = visit.count = visit.count + 1
         video, comparison = visit.folder / f"animated-{number}.mp4", visit.folder / f"side-by-side-{number}.mp4"
         job = self.workshop.submit(self.take_order(portrait, driving, video, comparison, words))
