@@ -118,7 +118,7 @@ def press_tab_until(page, selector: str) -> None:
 
 
 def choose_file_by_enter(page, path: Path) -> None:
-    """Presses Enter where the focus is, until the browser asks for a file: Gradio now and then misses one."""
+    """Presses Enter where the focus is, until the browser asks for a file: Gradio may miss the first."""
     from playwright.sync_api import TimeoutError as NotYet
 
     for _ in range(10):

@@ -29,7 +29,13 @@ def start(page, steps: int = 2, **settings: object) -> None:
         field = page.locator(f"#option-{name} :is(input, textarea)")
         if not field.is_visible():
             page.get_by_role("button", name="More settings").click()
+            page.wait_for_selector("#option-decode_chunk_size input")  # the last of them
+            # Gradio sets its fields once more after it has shown them; who types sees so and types again.
+            page.evaluate("new Promise(done => setTimeout(done, 500))")
         field.fill(str(value))
+        field.press("Tab")
+        if field.input_value() != str(value):
+            field.fill(str(value))
     page.click("#animate")
 
 

@@ -58,7 +58,7 @@ def test_a_recorded_clip_drives_a_portrait(page, demo_media, tmp_path):
     field.get_by_text("Click to Access Webcam").click()
     field.get_by_label("start recording").click()
     page.wait_for_timeout(RECORDED)
-    field.get_by_label("stop recording").click()
+    field.get_by_role("button").filter(has_text="Stop").click()
     assert page.locator("#driving-faces figcaption").inner_text() == "One face was found."
 
     page.wait_for_selector("#portrait-faces figcaption")
