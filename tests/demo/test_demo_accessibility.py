@@ -180,7 +180,7 @@ def test_where_the_focus_is_can_be_seen(visit, selector, theme):
     wait_until(lambda: page.locator(selector).count() > 0, selector)
     before = looks(page, selector)
     press_tab_until(page, selector)
-    page.evaluate("Promise.all(document.getAnimations().map(a => a.finished.catch(() => 0)))")
+    page.evaluate(MOVED)
     after = looks(page, selector)
     assert after.shape == before.shape
     # More than the cursor in a field: an outline or a shadow is at least as long as the element is wide.
