@@ -8,13 +8,15 @@ from typer.main import get_command
 from diffusers_hunyuan_portrait import HunyuanPortraitPipeline
 from diffusers_hunyuan_portrait.cli.demo import _options
 from diffusers_hunyuan_portrait.cli.main import app
+from diffusers_hunyuan_portrait.cli.wording import animate_command, video_of_words
 from diffusers_hunyuan_portrait.demo.fields import Option, settings_of, words_of
+from diffusers_hunyuan_portrait.errors import UserError
 
 # Files, who signs and what is loaded are the server's to settle; and a codec that each browser plays.
 SERVERS = {
     "portrait", "driving", "output", "compare", "preview", "certificate", "key", "no_provenance", "codec",
     "model", "accept_licences", "detector", "detector_path", "device", "dtype", "offload", "lora", "weights",
-    "solver", "compile",
+    "solver", "compile", "pose", "pose_path", "pose_eyes",
 }  # fmt: skip
 
 
@@ -33,14 +35,32 @@ def test_they_are_those_of_the_command_line_but_for_what_the_server_settles(opti
     assert set(options) == set(parameters) - SERVERS - {"help"}
 
 
-def test_names_defaults_and_limits_are_those_of_the_command_line(options, parameters):
+def test_names_and_defaults_are_those_of_the_command_line(options, parameters):
     for name, option in options.items():
         parameter = parameters[name]
         assert "--" + name.replace("_", "-") in parameter.opts, name
         assert option.default == parameter.default or (option.default, parameter.default) == (None, None), name
         assert option.help == parameter.help, name
-        assert option.least == getattr(parameter, "min", None), name
-        assert option.most == getattr(parameter, "max", None), name
+
+
+def test_limits_are_what_the_command_line_refuses_beyond(options, tmp_path):
+    """Its own and those of the pipeline's call."""
+    command = animate_command()
+
+    def order(name: str, value: float) -> None:
+        files = (tmp_path / "portrait.png", tmp_path / "driving.mp4", tmp_path / "output.mp4")
+        # The others so that this one alone can be wrong.
+        video_of_words(command, *files, {"window_overlap": "0", "window_size": "1", name: str(value)})
+
+    limited = {name: option for name, option in options.items() if (option.least, option.most) != (None, None)}
+    assert {"steps", "seed", "window_size", "window_overlap", "motion_scale", "detect_every"} <= set(limited)
+    for name, option in limited.items():
+        for limit, beyond in ((option.least, -1), (option.most, 1)):
+            if limit is None:
+                continue
+            order(name, limit)
+            with pytest.raises(UserError):
+                order(name, limit + beyond)
 
 
 def test_fields_are_called_and_preset_like_their_options(options):
