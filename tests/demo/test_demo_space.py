@@ -1,7 +1,6 @@
 """`bundle --space`: a folder that starts as a Space does, with a README that the Hub can read."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -9,20 +8,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from demo_server import PATIENCE, free_port
 from gradio_client import Client
 from huggingface_hub import SpaceCard
 from packaging.requirements import Requirement
 
 from diffusers_hunyuan_portrait.demo.space import write_space
 from diffusers_hunyuan_portrait.errors import UserError
-
-PATIENCE = 120  # seconds that a start may take on a busy machine
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
 
 
 def wait_for(address: str, process: subprocess.Popen) -> Client:
