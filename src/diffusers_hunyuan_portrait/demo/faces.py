@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import NoFaceError
-from ..face import Detector, Face, counted_faces, detect_closely
+from ..face import Detector, Face, counted_faces, find_faces
 from ..media import open_frames, read_image
 
 Picture = npt.NDArray[np.uint8]  # (H, W, 3) RGB
@@ -27,13 +27,7 @@ def faces_of_portrait(path: Path, detector: Detector) -> tuple[Picture, list[Fac
         UserError: it cannot be read, or shows no face.
     """
     picture = read_image(path)
-    faces = counted_faces(detect_closely(picture, detector, detector.detect(picture)))
-    if not faces:
-        height, width = picture.shape[:2]
-        raise NoFaceError(
-            f"No face was found in the portrait of {width}×{height} pixels; use one that shows a face."
-        )
-    return picture, faces
+    return picture, counted_faces(find_faces(picture, detector, closely=True))
 
 
 def faces_of_clip(path: Path, detector: Detector) -> tuple[Picture, list[Face]]:

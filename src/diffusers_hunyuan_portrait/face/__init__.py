@@ -6,7 +6,6 @@ from .detection import (
     Detector,
     Face,
     FollowingDetector,
-    detect_closely,
     load_detector,
     missing_for_detector,
     resolve_detector,
@@ -24,7 +23,7 @@ from .driving import (
 from .identity import IdEncoder
 from .intensity import intensity_levels
 from .outline import face_in_square, follow_outline, outline_of
-from .portrait import PortraitCrops, crop_portrait, cut_portrait
+from .portrait import PortraitCrops, crop_portrait, cut_portrait, find_faces
 from .recognition import IdNetwork, Person, chooser_of_person
 from .tracking import FaceTracker
 
@@ -50,8 +49,8 @@ __all__ = [
     "crop_driving",
     "crop_portrait",
     "cut_portrait",
-    "detect_closely",
     "face_in_square",
+    "find_faces",
     "follow_driving",
     "follow_outline",
     "gather_chunks",

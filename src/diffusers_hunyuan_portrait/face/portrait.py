@@ -58,14 +58,7 @@ def crop_portrait(
     """
     picture = as_picture(image)
     height, width = picture.shape[:2]
-    faces = detector.detect(picture)
-    if not faces or choose is not choose_largest:
-        faces = detect_closely(picture, detector, faces)
-    if not faces:
-        raise NoFaceError(
-            f"No face was found in the portrait of {width}×{height} pixels; use one that shows a face."
-        )
-    face = choose(faces, picture)
+    face = choose(find_faces(picture, detector, closely=choose is not choose_largest), picture)
     if face is None:
         raise NoFaceError("The portrait does not show the face that was chosen; choose another.")
     box = portrait_box(face.box, width, height)
@@ -76,6 +69,26 @@ def crop_portrait(
     again = largest_face(found) if choose is choose_largest else nearest_face(found, expected.mean(axis=0))
     landmarks = again.landmarks if again is not None else expected
     return PortraitCrops(box, square, dino_image(square, dino_size), arcface_image(square, landmarks), face)
+
+
+def find_faces(picture: Picture, detector: Detector, *, closely: bool) -> list[Face]:
+    """The faces of a portrait, (H, W, 3) uint8 RGB; a large one is searched part by part too where it shows none.
+
+    Args:
+        closely: search it so in any case, so that small faces are found beside large ones.
+
+    Raises:
+        NoFaceError: there is none.
+    """
+    faces = detector.detect(picture)
+    if not faces or closely:
+        faces = detect_closely(picture, detector, faces)
+    if not faces:
+        height, width = picture.shape[:2]
+        raise NoFaceError(
+            f"No face was found in the portrait of {width}×{height} pixels; use one that shows a face."
+        )
+    return faces
 
 
 def cut_portrait(picture: Picture, box: Box, height: int, width: int) -> Picture:

@@ -5,7 +5,6 @@ from typing import Any
 
 from ...errors import UserError
 from . import insightface, yoloface
-from .closely import detect_closely
 from .following import FollowingDetector
 from .insightface import InsightFace
 from .interface import Detector, Face
@@ -19,7 +18,6 @@ __all__ = [
     "Detector",
     "Face",
     "FollowingDetector",
-    "detect_closely",
     "load_detector",
     "missing_for_detector",
     "resolve_detector",
